@@ -1,0 +1,163 @@
+"""Batches from splits: device-resident where the table fits, streamed by workers where not."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from unlearn.splits import Batch, Pair, Part, Split
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class Loader:
+    """Batches of one split, every iteration in a new order when shuffled.
+
+    Args:
+        split: the examples.
+        batch_size: examples a batch; the last one may be shorter unless `drop_last`.
+        device: where batches are delivered.
+        generator: CPU generator of the order; None = stored order.
+        augment: batched augmentation of stored pixels on the device.
+        augment_generator: generator on `device` for `augment`.
+        drop_last: leave out a last batch that is not full.
+        resident_bytes: tables up to this size are copied to an accelerator whole.
+        workers: processes that stream larger tables.
+        count: told the number of examples of every batch delivered.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        device: torch.device,
+        *,
+        generator: torch.Generator | None = None,
+        augment: Augment | None = None,
+        augment_generator: torch.Generator | None = None,
+        drop_last: bool = False,
+        resident_bytes: float = 8e9,
+        workers: int = 0,
+        count: Callable[[int], None] | None = None,
+    ):
+        self.count = count
+        self.split, self.batch_size, self.device = split, batch_size, device
+        self.generator, self.augment, self.augment_generator = generator, augment, augment_generator
+        self.drop_last = drop_last and len(split) >= batch_size
+        self.workers = workers
+        self.resident = device.type == "cpu" or all(
+            part.table.images.device == device or part.table.images.nbytes <= resident_bytes
+            for part in split.parts
+        )
+        self._targets = split.targets.to(device)
+        self._index = split.index.to(device)
+        self._is_forget = split.is_forget.to(device)
+        sizes = torch.tensor([len(part.rows) for part in split.parts])
+        self._part_of = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        self._rows = split.index
+
+    def __len__(self) -> int:
+        rounding = math.floor if self.drop_last else math.ceil
+        return rounding(len(self.split) / self.batch_size)
+
+    def order(self) -> Tensor:
+        """Positions in the order of the next iteration, on the CPU."""
+        if self.generator is None:
+            return torch.arange(len(self.split))
+        return torch.randperm(len(self.split), generator=self.generator)
+
+    def __iter__(self) -> Iterator[Batch]:
+        chunks = self.order().split(self.batch_size)[: len(self)]
+        if self.resident:
+            yield from map(self.batch, chunks)
+        else:
+            yield from self._streamed(chunks)
+
+    def batch(self, positions: Tensor) -> Batch:
+        """The examples at `positions` (CPU, int64), in that order, augmented and transformed."""
+        return self._finish(positions, self._gather(positions))
+
+    def _gather(
+        self, positions: Tensor, resident: bool = True
+    ) -> list[tuple[Part, Tensor, Tensor]]:
+        """Per table: the part, the slots of the batch it fills, and its stored pixels."""
+        pieces = []
+        part_of = self._part_of[positions]
+        for number, part in enumerate(self.split.parts):
+            if len(self.split.parts) == 1:
+                slots = torch.arange(len(positions))
+            else:
+                slots = (part_of == number).nonzero().squeeze(1)
+                if not len(slots):
+                    continue
+            images = part.table.on(self.device) if resident else part.table.images
+            rows = self._rows[positions[slots]].to(images.device, non_blocking=True)
+            pieces.append((part, slots, images.index_select(0, rows)))
+        return pieces
+
+    def _finish(self, positions: Tensor, pieces: list[tuple[Part, Tensor, Tensor]]) -> Batch:
+        if self.count is not None:
+            self.count(len(positions))
+        outputs = []
+        for part, _, pixels in pieces:
+            pixels = pixels.to(self.device, non_blocking=True)
+            if self.augment is not None:
+                assert self.augment_generator is not None
+                pixels = self.augment(pixels, self.augment_generator)
+            outputs.append(part.table.transform(pixels))
+        x = outputs[0]
+        if len(outputs) > 1:
+            slots = torch.cat([slots for _, slots, _ in pieces]).to(self.device)
+            x = torch.cat(outputs)[slots.argsort()]
+        where = positions.to(self.device, non_blocking=True)
+        return Batch(x, self._targets[where], self._index[where], self._is_forget[where])
+
+    def _streamed(self, chunks: tuple[Tensor, ...]) -> Iterator[Batch]:
+        source = _Gatherer(self)
+        stream: DataLoader = DataLoader(
+            source,  # type: ignore[arg-type]
+            sampler=list(chunks),
+            batch_size=None,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for positions, pieces in stream:
+            parts = [(self.split.parts[n], slots, pixels) for n, slots, pixels in pieces]
+            yield self._finish(positions, parts)
+
+
+class _Gatherer:
+    """Runs in worker processes: gathers the stored pixels of one batch."""
+
+    def __init__(self, loader: Loader):
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __getitem__(self, positions: Tensor) -> tuple[Tensor, list[tuple[int, Tensor, Tensor]]]:
+        pieces = self.loader._gather(positions, resident=False)
+        numbers = {id(part): n for n, part in enumerate(self.loader.split.parts)}
+        return positions, [(numbers[id(part)], slots, pixels) for part, slots, pixels in pieces]
+
+
+class PairedLoader:
+    """Retain and forget batches side by side; the shorter side is cycled in fresh orders."""
+
+    def __init__(self, retain: Loader, forget: Loader):
+        self.retain, self.forget = retain, forget
+
+    def __len__(self) -> int:
+        return max(len(self.retain), len(self.forget))
+
+    def __iter__(self) -> Iterator[Pair]:
+        sides = _cycled(self.retain), _cycled(self.forget)
+        for _ in range(len(self)):
+            yield Pair(next(sides[0]), next(sides[1]))
+
+
+def _cycled(loader: Loader) -> Iterator[Batch]:
+    while True:
+        yield from loader

@@ -1,0 +1,235 @@
+"""The contract of an unlearning method: `requires`, `prepare()`, `phases()`, `loss(batch)`."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from unlearn.errors import UserError
+from unlearn.loaders import Augment, Loader, PairedLoader
+from unlearn.recipe import OptimizerFactory, SchedulerFactory
+from unlearn.splits import Batch, Pair, Split
+
+if TYPE_CHECKING:
+    from unlearn.problem import ProblemView
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with its own data, optimizer and loss.
+
+    Attributes:
+        name: shown in progress and logs.
+        data: `retain`, `forget`, `mixed` (both, with `is_forget`), `paired` (a `Pair` a step, the
+            shorter side cycled), or a `Split` of the method's own making.
+        epochs: passes over `data`.
+        optimizer: from parameters to optimizer.
+        batch_size: examples a step (of each side when paired).
+        loss: the equation of this phase; None = the method's `loss`.
+        scheduler: from (optimizer, steps of the phase, steps an epoch) to a per-step schedule.
+        order: `shuffled` anew every epoch, or `stored`.
+        augment: batched augmentation, None = none.
+        mode: network mode, `train` or `eval` (dropout off, frozen batch-norm statistics).
+        gradient_clip: largest gradient norm, None = no clipping.
+        drop_last: leave out a last batch that is not full.
+        parameters: what the optimizer gets (parameters or groups); None = the whole network.
+    """
+
+    name: str
+    data: str | Split
+    epochs: int
+    optimizer: OptimizerFactory
+    batch_size: int = 64
+    loss: Callable[[Any], Tensor] | None = None
+    scheduler: SchedulerFactory | None = None
+    order: Literal["shuffled", "stored"] = "shuffled"
+    augment: Augment | None = None
+    mode: Literal["train", "eval"] = "train"
+    gradient_clip: float | None = None
+    drop_last: bool = False
+    parameters: Sequence[Any] | None = None
+
+
+class UnlearningMethod(LightningModule):
+    """Base of every method. Subclasses give `requires`, and what they need of the other three.
+
+    After `bind`, a method has:
+        net: the network to change, a copy of the original model.
+        data: the view of the problem; reading a split that `requires` does not name raises.
+        task: what is predicted (`task.criterion(outputs, targets)`).
+        seed, generator: the run's seed, and a CPU generator seeded with it.
+        device_generator: a generator on the network's device for noise and augmentation.
+
+    Attributes:
+        requires: splits the method may read.
+        tasks: task types it supports.
+        forget_kinds: kinds of forget set it exists for (`random`, `class`, ...); None = all.
+        stacks: True when loss and phases depend on nothing but parameters and batch, so that
+            many seeds may run at once with stacked parameters.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ("retain", "forget")
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "regression")
+    forget_kinds: ClassVar[tuple[str, ...] | None] = None
+    stacks: ClassVar[bool] = False
+
+    net: nn.Module
+
+    # ---- what a method defines -------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """One-shot work before training, on the device, with gradients on, timed."""
+
+    def phases(self) -> list[Phase]:
+        """The training phases in order; empty for a one-shot method. Called after `prepare`."""
+        return []
+
+    def loss(self, batch: Any) -> Tensor:
+        """The paper's equation on one batch (a `Batch`, or a `Pair` for paired data)."""
+        raise NotImplementedError(f"{type(self).__name__} has a phase without a loss")
+
+    # ---- what the runner calls ---------------------------------------------------------------
+
+    def bind(self, net: nn.Module, data: "ProblemView", seed: int) -> None:
+        """Give the method its network, its view of the problem and its seed."""
+        name = type(self).__name__
+        if data.task.kind not in self.tasks:
+            raise UserError(
+                f"{name} supports {' and '.join(self.tasks)} only, and this dataset's task is "
+                f"{data.task.kind}: choose another method or dataset"
+            )
+        if self.forget_kinds is not None and data.forget_kind not in self.forget_kinds:
+            raise UserError(
+                f"{name} exists for forget sets of kind {' or '.join(self.forget_kinds)}, and this "
+                f"one is {data.forget_kind!r}: choose forget={self.forget_kinds[0]} or another "
+                "method"
+            )
+        self.net, self.data, self.task, self.seed = net, data, data.task, seed
+        self.generator = torch.Generator().manual_seed(seed)
+        self.steps_done = 0
+        self._phases: list[Phase] = []
+        self._phase = -1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Network output, logits `(B, C)` or predictions `(B, 1)`."""
+        return self.net(x)
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that is running."""
+        return self._phases[self._phase]
+
+    def start(self, device: torch.device) -> None:
+        """Prepare on the device, then fix the phases."""
+        self.device_generator = torch.Generator(device).manual_seed(self.seed)
+        self.net.eval()
+        self.prepare()
+        self._phases = list(self.phases())
+
+    def total_epochs(self) -> int:
+        return sum(phase.epochs for phase in self._phases)
+
+    def phase_of_epoch(self, epoch: int) -> int:
+        """Number of the phase that epoch `epoch` of the run belongs to."""
+        for number, phase in enumerate(self._phases):
+            if epoch < phase.epochs:
+                return number
+            epoch -= phase.epochs
+        raise IndexError(epoch)
+
+    def make_loader(self, phase: Phase) -> Loader | PairedLoader:
+        """The batches of a phase."""
+        if phase.data == "paired":
+            return PairedLoader(
+                self._side(phase, self.data.split("retain")),
+                self._side(phase, self.data.split("forget")),
+            )
+        split = self.data.split(phase.data) if isinstance(phase.data, str) else phase.data
+        return self._side(phase, split)
+
+    def _side(self, phase: Phase, split: Split) -> Loader:
+        return self.data.loader(
+            split,
+            phase.batch_size,
+            device=self.device,
+            generator=self.generator if phase.order == "shuffled" else None,
+            augment=phase.augment,
+            augment_generator=self.device_generator,
+            drop_last=phase.drop_last,
+        )
+
+    # ---- Lightning's hooks -------------------------------------------------------------------
+
+    def enter(self, number: int) -> None:
+        """Make phase `number` the running one."""
+        if number != self._phase:
+            self._phase = number
+            self._loader = self.make_loader(self.phase)
+
+    def train_dataloader(self) -> Loader | PairedLoader:
+        self.enter(self.phase_of_epoch(self.trainer.current_epoch))
+        return self._loader
+
+    def configure_optimizers(self) -> Any:
+        if not self._phases:
+            return None
+        self.enter(max(self._phase, 0))
+        return self.optimizer_of(self.phase)
+
+    def optimizer_of(self, phase: Phase) -> Any:
+        """Optimizer and per-step schedule of a phase, as Lightning wants them."""
+        parameters = self.net.parameters() if phase.parameters is None else phase.parameters
+        optimizer = phase.optimizer(parameters)
+        if phase.scheduler is None:
+            return optimizer
+        per_epoch = len(self._loader)
+        schedule = phase.scheduler(optimizer, per_epoch * phase.epochs, per_epoch)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_train_epoch_start(self) -> None:
+        epochs_before = sum(phase.epochs for phase in self._phases[: self._phase])
+        if self.trainer.current_epoch == epochs_before:
+            if self._phase > 0:
+                self.trainer.strategy.setup_optimizers(self.trainer)
+            self.net.train(self.phase.mode == "train")
+
+    def training_step(self, batch: Batch | Pair, batch_idx: int) -> Tensor:
+        loss = (self.phase.loss or self.loss)(batch)
+        self.steps_done += 1
+        return loss
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        if self.phase.gradient_clip is not None:
+            parameters: Iterable[Tensor] = (
+                p for group in optimizer.param_groups for p in group["params"]
+            )
+            nn.utils.clip_grad_norm_(parameters, self.phase.gradient_clip)
+
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        return batch  # loaders deliver on the device
+
+
+def check(
+    name: str,
+    value: float,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+) -> float:
+    """Range check of a hyper-parameter.
+
+    Raises:
+        UserError: naming the parameter, the range and the value.
+    """
+    if not (low < value if open_low else low <= value) or value > high or math.isnan(value):
+        bracket = "(" if open_low else "["
+        raise UserError(f"method.{name} must lie in {bracket}{low:g}, {high:g}], got {value}")
+    return value
