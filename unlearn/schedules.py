@@ -1,0 +1,99 @@
+"""Learning-rate schedules for recipes, stepped after every batch.
+
+Each takes `(optimizer, total_steps, steps_per_epoch)`, as `Recipe` calls it, and YAML arguments.
+"""
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from unlearn.errors import UserError
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    peak: float,
+    warmup: float = 0.3,
+    cycle_momentum: bool = True,
+) -> LRScheduler:
+    """Cosine up to `peak`, then cosine down to almost nothing.
+
+    Source: L. Smith, N. Topin, Super-Convergence, 2019 (arXiv 1708.07120), torch's implementation.
+
+    Args:
+        peak: largest learning rate; the first one is a 25th of it.
+        warmup: share of the steps that go up, in (0, 1).
+        cycle_momentum: move the momentum between 0.85 and 0.95 against the rate.
+    """
+    if not 0 < warmup < 1:
+        raise UserError(f"recipe.scheduler.warmup must lie in (0, 1), got {warmup}")
+    return OneCycleLR(
+        optimizer,
+        max_lr=peak,
+        total_steps=max(total_steps, 2),
+        pct_start=warmup,
+        cycle_momentum=cycle_momentum,
+    )
+
+
+def cosine(
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, warmup_epochs: float = 0.0
+) -> LRScheduler:
+    """Linear warm-up, then half a cosine from the optimizer's rate down to zero.
+
+    Source: I. Loshchilov, F. Hutter, SGDR, ICLR 2017 (arXiv 1608.03983), without restarts.
+
+    Args:
+        warmup_epochs: length of the warm-up; 0 = none.
+    """
+    warmup = warmup_epochs * steps_per_epoch
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+    return LambdaLR(optimizer, factor)
+
+
+def multistep(
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    milestones: list[int],
+    gamma: float = 0.1,
+    warmup_epochs: float = 0.0,
+) -> LRScheduler:
+    """The optimizer's rate, multiplied by `gamma` when each milestone epoch begins.
+
+    Args:
+        milestones: epochs, counted from 0.
+        gamma: factor at a milestone.
+        warmup_epochs: length of a linear warm-up; 0 = none.
+    """
+    warmup = warmup_epochs * steps_per_epoch
+
+    def factor(step: int) -> float:
+        ramp = (step + 1) / (warmup + 1) if step < warmup else 1.0
+        return ramp * gamma ** sum(step >= epoch * steps_per_epoch for epoch in milestones)
+
+    return LambdaLR(optimizer, factor)
+
+
+def constant(
+    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, warmup_epochs: float = 0.0
+) -> LRScheduler:
+    """The optimizer's rate after a linear warm-up.
+
+    Args:
+        warmup_epochs: length of the warm-up; 0 = none.
+    """
+    return multistep(
+        optimizer, total_steps, steps_per_epoch, milestones=[], warmup_epochs=warmup_epochs
+    )
