@@ -1,0 +1,46 @@
+"""Accuracy, or mean absolute error, on every split."""
+
+import torch
+from torch import nn
+
+from unlearn.evals.base import Evaluation, Quantity
+from unlearn.outputs import Outputs, Predictions
+from unlearn.problem import UnlearningProblem
+
+
+class Accuracy(Evaluation):
+    """Share of correct predictions by split; for regression the mean absolute error in the
+    target's unit. Every example weighs the same. Right is what retrained models get, not 0 on
+    the forget set.
+
+    Source: UA, RA, TA of the unlearning literature, as in Jia et al., Model Sparsity Can Simplify
+    Machine Unlearning, NeurIPS 2023 (arXiv 2304.04934).
+    """
+
+    splits = ("retain", "forget", "test")
+    optional_splits = ("forget_test", "retain_test", "val", "unseen")
+    quantities = {
+        "retain": Quantity("retain", "closer", unit="%", headline=True),
+        "forget": Quantity("forget", "closer", unit="%", headline=True),
+        "test": Quantity("test", "higher", unit="%", headline=True),
+        "forget_test": Quantity("forget test", "closer", unit="%"),
+        "retain_test": Quantity("retain test", "higher", unit="%"),
+        "val": Quantity("val", "higher", unit="%"),
+        "unseen": Quantity("unseen", "higher", unit="%"),
+    }
+
+    def compute(
+        self, outputs: Outputs, problem: UnlearningProblem, net: nn.Module
+    ) -> dict[str, float]:
+        score = hit_rate if problem.task.is_classification else mean_absolute_error
+        return {name: score(p) for name, p in outputs.unlearned.items() if name in self.quantities}
+
+
+def hit_rate(predictions: Predictions) -> float:
+    """Share of examples whose largest logit is the target's."""
+    return (predictions.logits.argmax(1) == predictions.targets).double().mean().item()
+
+
+def mean_absolute_error(predictions: Predictions) -> float:
+    """Mean distance of prediction and target, in the target's unit."""
+    return torch.mean((predictions.logits[:, 0] - predictions.targets).abs().double()).item()

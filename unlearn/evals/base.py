@@ -1,0 +1,116 @@
+"""The contract of an evaluation: declared inputs, quantities with a meaning, compute or compare."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from lightning import Callback
+from torch import Tensor, nn
+
+from unlearn.errors import UserError
+from unlearn.outputs import Outputs, Population
+from unlearn.problem import UnlearningProblem
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a number means.
+
+    Attributes:
+        label: column title.
+        better: `higher`, `lower`, or `closer` to what retrained models get.
+        ideal: the best value where it is known beforehand, None where retrained models set it.
+        unit: `%` (a share in [0, 1], shown times 100), `s`, `MB`, or empty.
+        headline: shown in the terminal's table.
+    """
+
+    label: str
+    better: Literal["higher", "lower", "closer"]
+    ideal: float | None = None
+    unit: str = ""
+    headline: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Result of comparing a population of unlearned models with retrained ones.
+
+    Attributes:
+        values: numbers by quantity.
+        examples: per-example numbers `(examples,)` by name, in the order of the forget split.
+        protocol: definition and constants in words, such as `competition, delta 1e-5`.
+    """
+
+    values: Mapping[str, float]
+    examples: Mapping[str, Tensor] = field(default_factory=dict)
+    protocol: str = ""
+
+
+class Evaluation(Callback):
+    """Base of every evaluation. It may also use Lightning's hooks to watch the run.
+
+    A per-run evaluation implements `compute`, one of populations of runs implements `compare` and
+    sets `min_models`.
+
+    Attributes:
+        splits: splits whose outputs it needs.
+        optional_splits: splits it uses where the problem has them.
+        references: reference models it needs: `original`, `retrained`.
+        tasks: task types it supports.
+        quantities: its numbers; the key in tables is `<evaluation>/<quantity>`.
+        min_models: models of each kind without which `compare` gives no number; 0 = per run.
+        wants_models: models of each kind that its authors used or recommend.
+    """
+
+    splits: ClassVar[tuple[str, ...]] = ()
+    optional_splits: ClassVar[tuple[str, ...]] = ()
+    references: ClassVar[tuple[str, ...]] = ()
+    tasks: ClassVar[tuple[str, ...]] = ("classification", "regression")
+    quantities: ClassVar[Mapping[str, Quantity]] = {}
+    min_models: ClassVar[int] = 0
+    wants_models: ClassVar[int] = 0
+
+    def compute(
+        self, outputs: Outputs, problem: UnlearningProblem, net: nn.Module
+    ) -> dict[str, float]:
+        """Numbers of one run.
+
+        Args:
+            outputs: predictions of the unlearned, original and retrained models, and costs.
+            problem: splits and task.
+            net: the unlearned network, in evaluation mode; must not be changed.
+        """
+        return {}
+
+    def compare(
+        self, unlearned: Population, retrained: Population, problem: UnlearningProblem
+    ) -> Comparison:
+        """Numbers of a population of unlearned models against retrained ones.
+
+        Args:
+            unlearned: at least `min_models` models.
+            retrained: at least `min_models` models.
+            problem: splits and task.
+        """
+        raise NotImplementedError(f"{type(self).__name__} compares no populations")
+
+    def check_task(self, name: str, problem: UnlearningProblem) -> None:
+        """Refuse a task this evaluation is not defined for.
+
+        Raises:
+            UserError: naming the evaluation and the task.
+        """
+        if problem.task.kind not in self.tasks:
+            raise UserError(
+                f"eval.{name} is defined for {' and '.join(self.tasks)}, and this dataset's task "
+                f"is {problem.task.kind}: leave it out with '~eval.{name}'"
+            )
+
+    def needed_splits(self, problem: UnlearningProblem) -> set[str]:
+        """Names of the splits whose outputs this evaluation reads on this problem."""
+        return {*self.splits, *(s for s in self.optional_splits if s in problem.splits)}
+
+
+def keyed(name: str, values: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers under their table keys `<evaluation>/<quantity>`."""
+    return {f"{name}/{quantity}": float(value) for quantity, value in values.items()}
