@@ -37,6 +37,7 @@ class Phase:
         gradient_clip: largest gradient norm, None = no clipping.
         drop_last: leave out a last batch that is not full.
         parameters: what the optimizer gets (parameters or groups); None = the whole network.
+        before: run once when the phase starts, before its optimizer is built.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Phase:
     gradient_clip: float | None = None
     drop_last: bool = False
     parameters: Sequence[Any] | None = None
+    before: Callable[[], None] | None = None
 
 
 class UnlearningMethod(LightningModule):
@@ -94,9 +96,16 @@ class UnlearningMethod(LightningModule):
 
     # ---- what the runner calls ---------------------------------------------------------------
 
-    def bind(self, net: nn.Module, data: "ProblemView", seed: int) -> None:
-        """Give the method its network, its view of the problem and its seed."""
+    def check_supports(self, data: "ProblemView") -> None:
+        """Refuse a problem that the method is not made for, before anything is trained.
+
+        Raises:
+            UserError: the task type, the kind of forget set, or a missing split, and why.
+        """
         name = type(self).__name__
+        for split in self.requires:
+            if not data.has(split):
+                raise UserError(f"{name} reads the {split} set, and this problem has none")
         if data.task.kind not in self.tasks:
             raise UserError(
                 f"{name} supports {' and '.join(self.tasks)} only, and this dataset's task is "
@@ -108,6 +117,10 @@ class UnlearningMethod(LightningModule):
                 f"one is {data.forget_kind!r}: choose forget={self.forget_kinds[0]} or another "
                 "method"
             )
+
+    def bind(self, net: nn.Module, data: "ProblemView", seed: int) -> None:
+        """Give the method its network, its view of the problem and its seed."""
+        self.check_supports(data)
         self.net, self.data, self.task, self.seed = net, data, data.task, seed
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_done = 0
@@ -168,6 +181,8 @@ class UnlearningMethod(LightningModule):
         """Make phase `number` the running one."""
         if number != self._phase:
             self._phase = number
+            if self.phase.before is not None:
+                self.phase.before()
             self._loader = self.make_loader(self.phase)
 
     def train_dataloader(self) -> Loader | PairedLoader:
