@@ -53,6 +53,7 @@ class Table:
         fine: `(N,)` int64 finer classes (subclasses), where they exist.
         group: `(N,)` int64 household or identity ids, where they exist.
         names: file name of every example, where it came from a file.
+        content: hash of `images` where it is known already; else they are read for it.
     """
 
     images: Tensor
@@ -61,6 +62,7 @@ class Table:
     fine: Tensor | None = None
     group: Tensor | None = None
     names: tuple[str, ...] = ()
+    content: str | None = None
     _resident: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -77,7 +79,9 @@ class Table:
     def digest(self) -> str:
         """Hash of pixels, targets, groups and transform: what was learned from, wherever it lay."""
         sha = hashlib.sha256(repr((tuple(self.images.shape), str(self.images.dtype))).encode())
-        for part in (self.images, self.targets, self.fine, self.group):
+        images = self.images if self.content is None else None
+        sha.update((self.content or "").encode())
+        for part in (images, self.targets, self.fine, self.group):
             if part is not None:
                 sha.update(part.contiguous().numpy().reshape(-1).view("uint8").data)
         sha.update(repr(self.transform).encode())
