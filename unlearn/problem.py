@@ -138,6 +138,10 @@ class ProblemView:
         self.forget_kind, self.forget_classes = problem.forget_kind, problem.forget_classes
         self.image_shape = problem.image_shape
 
+    def has(self, name: str) -> bool:
+        """Whether the problem has a split of this name."""
+        return name in self._problem.splits
+
     def split(self, name: str) -> Split:
         """A split by name; `mixed` is retain then forget.
 

@@ -54,7 +54,9 @@ def write_folder(
         aside.mkdir(parents=True)
         for stem, values in tensors.items():
             # A clone, since slices and tied weights share memory, which safetensors refuses.
-            values = {key: value.detach().cpu().clone().contiguous() for key, value in values.items()}
+            values = {
+                key: value.detach().cpu().clone().contiguous() for key, value in values.items()
+            }
             save_file(values, aside / f"{stem}.safetensors")
         for stem, document in documents.items():
             (aside / f"{stem}.json").write_text(json.dumps(document, indent=1, sort_keys=True))
@@ -154,7 +156,9 @@ class Store:
         try:
             locks.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"cannot write {self.root}: {error.strerror}; set paths.store") from error
+            raise UserError(
+                f"cannot write {self.root}: {error.strerror}; set paths.store"
+            ) from error
         return FileLock(locks / f"{kind}-{folder.name}.lock")
 
     def publish(self, kind: str, name: str, description: dict[str, Any], made: Made) -> None:

@@ -1,5 +1,8 @@
 """Accuracy, or mean absolute error, on every split."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -28,6 +31,20 @@ class Accuracy(Evaluation):
         "val": Quantity("val", "higher", unit="%"),
         "unseen": Quantity("unseen", "higher", unit="%"),
     }
+
+    def described(self, problem: UnlearningProblem) -> Mapping[str, Quantity]:
+        if problem.task.is_classification:
+            return self.quantities
+        unit = problem.task.unit
+        return {
+            name: replace(
+                quantity,
+                label=f"{quantity.label} error",
+                better="closer" if quantity.better == "closer" else "lower",
+                unit=unit,
+            )
+            for name, quantity in self.quantities.items()
+        }
 
     def compute(
         self, outputs: Outputs, problem: UnlearningProblem, net: nn.Module

@@ -94,6 +94,10 @@ class Evaluation(Callback):
         """
         raise NotImplementedError(f"{type(self).__name__} compares no populations")
 
+    def described(self, problem: UnlearningProblem) -> Mapping[str, Quantity]:
+        """The quantities as they mean on this problem; the same everywhere unless overridden."""
+        return self.quantities
+
     def check_task(self, name: str, problem: UnlearningProblem) -> None:
         """Refuse a task this evaluation is not defined for.
 

@@ -1,0 +1,18 @@
+"""Train the original or retrained models of a problem, one or a bank of them."""
+
+import hydra
+from omegaconf import DictConfig
+
+from unlearn.commandline import overrides_last
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(config: DictConfig) -> dict:
+    from unlearn import program, runner
+
+    return program.run(runner.train, config)
+
+
+if __name__ == "__main__":
+    overrides_last()
+    main()

@@ -1,0 +1,18 @@
+"""Unlearn a forget set with a method, and compare with retraining."""
+
+import hydra
+from omegaconf import DictConfig
+
+from unlearn.commandline import overrides_last
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="unlearn")
+def main(config: DictConfig) -> dict:
+    from unlearn import program, runner
+
+    return program.run(runner.unlearn, config)
+
+
+if __name__ == "__main__":
+    overrides_last()
+    main()

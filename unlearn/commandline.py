@@ -1,0 +1,26 @@
+"""Command-line details that must not import anything heavy."""
+
+import sys
+
+# Hydra's options that take a value as the next argument.
+WITH_VALUE = {
+    "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+    "--package", "-p", "--cfg", "-c", "--info", "-i", "--experimental-rerun",
+}  # fmt: skip
+
+
+def overrides_last() -> None:
+    """Let overrides stand before and after options, as in `method=gisa -m seed=0,1,2`.
+
+    Python's argparse takes positional arguments from one place only, so the overrides are moved
+    behind the options.
+    """
+    options: list[str] = []
+    overrides: list[str] = []
+    for argument in sys.argv[1:]:
+        is_value = bool(options) and options[-1] in WITH_VALUE
+        if argument.startswith("-") or (is_value and "=" not in argument):
+            options.append(argument)
+        else:
+            overrides.append(argument)
+    sys.argv[1:] = options + overrides

@@ -1,0 +1,234 @@
+"""Original and retrained models of a problem: from the store, or trained and stored."""
+
+import copy
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from lightning import Callback
+from torch import Tensor, nn
+
+from unlearn.ensemble import fit_bank
+from unlearn.errors import UserError
+from unlearn.methods.base import UnlearningMethod
+from unlearn.outputs import Predictions, collect, pack, unpack
+from unlearn.problem import ProblemView, UnlearningProblem
+from unlearn.store import Entry, Store
+from unlearn.trainer import Costs, TrainerSettings, fit
+from unlearn.training import ReferenceTraining
+
+log = logging.getLogger(__name__)
+
+Role = Literal["original", "retrained"]
+TRAINS_ON = {"original": "mixed", "retrained": "retain"}
+
+
+@dataclass
+class References:
+    """Reference models of one problem.
+
+    Args:
+        problem: the problem.
+        store: where models and their outputs are kept.
+        settings: device and precision of training.
+        missing: `train` a model the store lacks, or `fail` with the command that makes it.
+        retain_examples: size of the retain sample whose outputs are kept, None = all.
+        command: words of the command line that state this problem, for messages.
+        watch: makes the callbacks that show the training of one model, from a title.
+    """
+
+    problem: UnlearningProblem
+    store: Store
+    settings: TrainerSettings
+    missing: Literal["train", "fail"] = "train"
+    retain_examples: int | None = 10_000
+    command: str = ""
+    watch: Callable[[str], list[Callback]] = lambda title: []
+
+    def __post_init__(self) -> None:
+        self._nets: dict[tuple[str, int], Entry] = {}
+        self._outputs: dict[tuple[str, int], dict[str, Predictions]] = {}
+
+    # ---- descriptions -------------------------------------------------------------------------
+
+    def describe(self, role: Role, seed: int) -> dict[str, Any]:
+        """What makes a reference model this one. Only retrained models depend on the forget set."""
+        problem, recipe = self.problem.description, self.problem.recipe
+        description = {
+            "role": role,
+            "content": problem["content"],
+            "model": problem["model"],
+            "recipe": problem["recipe"],
+            "recipe_version": recipe.version if recipe else 0,
+            "precision": self.settings.precision,
+            "seed": seed,
+        }
+        if role == "retrained":
+            description["forget_indices"] = problem["forget_indices"]
+        return description
+
+    def title(self, role: Role, seed: int) -> str:
+        return f"{self.problem.name}-{role}-seed{seed}"
+
+    # ---- models -------------------------------------------------------------------------------
+
+    def has(self, role: Role, seed: int) -> bool:
+        """Whether the store holds the model; its bytes are not read."""
+        folder = self.store.folder(role, self.title(role, seed), self.describe(role, seed))
+        return (role, seed) in self._nets or folder.is_dir()
+
+    def model(self, role: Role, seed: int) -> Entry:
+        """State dict and training record of a reference model, trained first if missing.
+
+        Raises:
+            UserError: it is missing and may not be trained here.
+        """
+        if (role, seed) not in self._nets:
+            name, description = self.title(role, seed), self.describe(role, seed)
+            entry = self.store.read(role, name, description)
+            if entry is None:
+                self._may_train(role, [seed])
+                entry = self.store.get_or_make(
+                    role, name, description, partial(self._train, role, seed)
+                )
+            self._nets[role, seed] = entry
+        return self._nets[role, seed]
+
+    def net(self, role: Role, seed: int) -> nn.Module:
+        """A copy of a reference model, free to be changed, in evaluation mode.
+
+        Raises:
+            UserError: the stored weights do not fit the network.
+        """
+        net = self.problem.fresh_network(seed)
+        try:
+            net.load_state_dict(self.model(role, seed).tensors)
+        except RuntimeError as error:
+            raise UserError(
+                f"the stored {role} model (seed {seed}) does not fit this network: "
+                f"{str(error).splitlines()[1].strip()}; change recipe.version to train it anew"
+            ) from error
+        return net.eval()
+
+    def train_bank(
+        self,
+        role: Role,
+        seeds: Sequence[int],
+        at_once: int | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> list[int]:
+        """Train the members of a bank that the store lacks; each is stored as soon as it is done.
+
+        Returns:
+            Seeds that were trained.
+        """
+        absent = [seed for seed in seeds if not self.has(role, seed)]
+        if not absent:
+            return []
+        self._may_train(role, absent)
+
+        def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
+            training = ReferenceTraining(TRAINS_ON[role])
+            view = self.problem.view(("retain", "forget"))
+            return training, self.problem.fresh_network(seed), view
+
+        def finished(seed: int, training: UnlearningMethod, costs: Costs) -> None:
+            made = (_state(training.net), self._record(costs))
+            self.store.publish(role, self.title(role, seed), self.describe(role, seed), made)
+
+        fit_bank(
+            make,
+            absent,
+            settings=self.settings,
+            at_once=at_once,
+            finished=finished,
+            callbacks=lambda seed: self.watch(self._announce(role, seed)),
+            progress=progress,
+        )
+        return absent
+
+    def _train(self, role: Role, seed: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        training = ReferenceTraining(TRAINS_ON[role])
+        costs = fit(
+            training,
+            self.problem.fresh_network(seed),
+            self.problem.view(("retain", "forget")),
+            seed=seed,
+            settings=self.settings,
+            callbacks=self.watch(self._announce(role, seed)),
+        )
+        return _state(training.net), self._record(costs)
+
+    def _record(self, costs: Costs) -> dict[str, Any]:
+        return {"costs": asdict(costs), "torch": torch.__version__}
+
+    def _announce(self, role: Role, seed: int) -> str:
+        on = "all training data" if role == "original" else "the retain set only"
+        return f"training the {role} model (seed {seed}) on {on}; the store has none yet"
+
+    def _may_train(self, role: Role, seeds: Iterable[int]) -> None:
+        if self.missing == "train":
+            return
+        seeds = list(seeds)
+        program_role = "original" if role == "original" else "retrain"
+        near = self.store.nearest_difference(
+            role, self.title(role, seeds[0]), self.describe(role, seeds[0])
+        )
+        raise UserError(
+            f"no {role} model with seed {', '.join(map(str, seeds))} in {self.store.root}"
+            f"{f' ({near})' if near else ''}, and references.missing=fail: run first  "
+            f"python train.py role={program_role} seeds={list(seeds)} {self.command}".replace(
+                f"seeds={seeds}", "seeds=" + str(seeds).replace(" ", "")
+            )
+        )
+
+    # ---- outputs ------------------------------------------------------------------------------
+
+    def outputs(self, role: Role, seed: int) -> dict[str, Predictions]:
+        """Predictions of a reference model on every split, computed once per problem and stored."""
+        if (role, seed) not in self._outputs:
+            description = {
+                "model": self.describe(role, seed),
+                "problem": self.problem.digest,
+                "retain_examples": self.retain_examples,
+            }
+            entry = self.store.get_or_make(
+                "outputs",
+                self.title(role, seed),
+                description,
+                lambda: (
+                    pack(
+                        collect(
+                            self.net(role, seed),
+                            self.problem,
+                            self.problem.splits,
+                            self.settings,
+                            self.retain_examples,
+                        )
+                    ),
+                    {},
+                ),
+            )
+            self._outputs[role, seed] = unpack(entry.tensors)
+        return self._outputs[role, seed]
+
+    def bank(self, role: Role = "retrained") -> list[int]:
+        """Seeds of the members of this problem that the store holds, in ascending order."""
+        present = []
+        for folder in (self.store.root / role).glob(f"{self.problem.name}-{role}-seed*"):
+            seed = folder.name.split("-seed")[-1].split("-")[0]
+            if seed.isdigit() and self.has(role, int(seed)):
+                present.append(int(seed))
+        return sorted(set(present))
+
+    def seconds(self, role: Role, seeds: Iterable[int]) -> float | None:
+        """Mean training seconds of reference models, None where there is none."""
+        values = [self.model(role, seed).meta["costs"]["seconds"] for seed in seeds]
+        return sum(values) / len(values) if values else None
+
+
+def _state(net: nn.Module) -> dict[str, Tensor]:
+    return {key: copy.copy(value) for key, value in net.state_dict().items()}

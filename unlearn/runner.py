@@ -1,0 +1,285 @@
+"""What `train.py` and `unlearn.py` do. No method is named here."""
+
+import copy
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from omegaconf import OmegaConf
+from torch import nn
+
+from unlearn.configuration import build
+from unlearn.ensemble import fit_bank
+from unlearn.errors import UserError
+from unlearn.evals.base import Evaluation, keyed
+from unlearn.methods.base import UnlearningMethod
+from unlearn.outputs import BySplit, Outputs, collect
+from unlearn.problem import ProblemView, UnlearningProblem, canonical_digest
+from unlearn.progress import TrainingProgress, say
+from unlearn.record import RunRecord, read_record, versions, write_record
+from unlearn.references import References
+from unlearn.report.terminal import print_run_table
+from unlearn.setup import Job, evaluations_of, problem_of, references_of, seeds_of, settings_of
+from unlearn.store import DamagedEntry
+from unlearn.trainer import Costs, TrainerSettings
+
+log = logging.getLogger(__name__)
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Make sure that reference models exist: `role=original|retrain`, `seed` or `seeds`.
+
+    Returns:
+        Role, seeds asked for and seeds trained.
+    """
+    config = job.config
+    role = {"original": "original", "retrain": "retrained"}.get(config.role)
+    if role is None:
+        raise UserError(f"role must be original or retrain, got {config.role!r}")
+    seeds = [config.seed] if config.seeds is None else seeds_of(config.seeds)
+    problem, settings = problem_of(job), settings_of(job)
+    references = references_of(job, problem, settings)
+    references.missing = "train"
+    trained = references.train_bank(role, seeds, config.at_once, progress=say)  # type: ignore[arg-type]
+    seconds = references.seconds(role, seeds)  # type: ignore[arg-type]
+    for seed in seeds:
+        references.outputs(role, seed)  # type: ignore[arg-type]
+    say(
+        f"{role} models of {problem.name}: {len(seeds)} wanted, {len(trained)} trained now, "
+        f"{len(seeds) - len(trained)} were there; {seconds:.2f} s a model"
+    )
+    return {"role": role, "seeds": seeds, "trained": trained}
+
+
+def unlearn(job: Job) -> dict[str, Any]:
+    """Run the chosen method for one seed or a bank of them, evaluate and record every run.
+
+    Returns:
+        Folders of the runs, how many were done now, and the metrics of the last.
+    """
+    config = job.config
+    prototype: UnlearningMethod = build(config.method, "method")
+    settings = settings_of(job)
+    problem = problem_of(job)
+    prototype.check_supports(problem.view(prototype.requires))
+    evaluations = evaluations_of(job, problem)
+    references = references_of(job, problem, settings)
+    seeds = [config.seed] if config.seeds is None else seeds_of(config.seeds)
+    folders = {seed: run_folder(job, problem, settings, seed) for seed in seeds}
+    done: list[int] = []
+    todo: list[int] = []
+    for seed, folder in folders.items():
+        complete = None if config.overwrite else completed(folder, job, references, evaluations)
+        (todo if complete is None else done).append(seed)
+    if todo:
+        _prepare_references(config, references)
+        # Another process may be at the same run: wait for it, then find it complete.
+        locks = [_run_lock(folders[seed]) for seed in todo]
+        for lock in locks:
+            lock.acquire()
+        try:
+            _run(job, problem, settings, references, evaluations, todo, folders)
+        finally:
+            for lock in locks:
+                lock.release()
+    for seed in done:
+        say(f"seed {seed} is complete and skipped (overwrite=true repeats it): {folders[seed]}")
+    runs = [read_record(folder) for folder in folders.values()]
+    if config.table and runs[-1] is not None:
+        rows = reference_rows(job, references, evaluations)
+        print_run_table(problem, evaluations, rows, [run for run in runs if run is not None])
+    return {
+        "folders": [str(folder) for folder in folders.values()],
+        "ran": len(todo),
+        "skipped": len(done),
+        "metrics": runs[-1].document["metrics"] if runs[-1] else {},
+    }
+
+
+def _prepare_references(config: Any, references: References) -> None:
+    references.model("original", config.original_seed)
+    references.train_bank("retrained", list(range(config.references.retrained)), progress=say)
+
+
+def _run(
+    job: Job,
+    problem: UnlearningProblem,
+    settings: TrainerSettings,
+    references: References,
+    evaluations: dict[str, Evaluation],
+    seeds: Sequence[int],
+    folders: dict[int, Path],
+) -> None:
+    config = job.config
+    original = references.net("original", config.original_seed)
+    views: dict[int, ProblemView] = {}
+
+    def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
+        method = build(config.method, "method")
+        views[seed] = problem.view(method.requires)
+        return method, copy.deepcopy(original), views[seed]
+
+    def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:
+        predictions = collect(
+            method.net, problem, problem.splits, settings, references.retain_examples
+        )
+        outputs = gather(references, config, predictions, asdict(costs))
+        metrics = evaluate(evaluations, outputs, problem, method.net)
+        document = run_document(job, problem, seed, metrics, asdict(costs), evaluations)
+        document["data_access"] = {
+            "requires": list(method.requires),
+            "reads": sorted(views[seed].reads),
+        }
+        state = dict(method.net.state_dict()) if config.save_model else None
+        write_record(folders[seed], document, predictions, state)
+
+    title = f"unlearning with {job.choices['method']}"
+    fit_bank(
+        make,
+        seeds,
+        settings=settings,
+        at_once=config.at_once if config.seeds is not None else 1,
+        finished=finished,
+        callbacks=lambda seed: [TrainingProgress(f"{title} (seed {seed})"), *evaluations.values()],
+        progress=say,
+    )
+
+
+def run_folder(job: Job, problem: UnlearningProblem, settings: TrainerSettings, seed: int) -> Path:
+    """Where a run's record lies: by problem, method with its values, and seeds; stable."""
+    method = canonical_digest([job.plain("method"), settings.precision])[:8]
+    return (
+        Path(job.config.paths.runs)
+        / f"{problem.name}-{problem.digest[:10]}"
+        / f"{job.choices['method']}-{method}"
+        / f"original{job.config.original_seed}_seed{seed}"
+    )
+
+
+def _run_lock(folder: Path) -> FileLock:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.parent / f".{folder.name}.lock")
+
+
+def completed(
+    folder: Path, job: Job, references: References, evaluations: dict[str, Evaluation]
+) -> RunRecord | None:
+    """A finished run that has every evaluation asked for; evaluations it lacks are added to it."""
+    record = read_record(folder)
+    if record is None:
+        return None
+    per_run = evaluation_digests(job, evaluations)
+    kept = record.document["evaluations"]
+    missing = {name: e for name, e in evaluations.items() if kept.get(name) != per_run[name]}
+    if not missing:
+        return record
+    try:
+        state, predictions = record.state(), record.outputs()
+    except DamagedEntry:
+        return None
+    if state is None:
+        return None
+    say(f"adding {', '.join(missing)} to the finished run {folder}")
+    net = references.problem.fresh_network(0)
+    net.load_state_dict(state)
+    _prepare_references(job.config, references)
+    outputs = gather(references, job.config, predictions, record.document["costs"])
+    metrics = evaluate(missing, outputs, references.problem, net.eval())
+    document = copy.deepcopy(record.document)
+    document["metrics"].update(metrics)
+    document["evaluations"].update({name: per_run[name] for name in missing})
+    return write_record(folder, document, predictions, state)
+
+
+def gather(
+    references: References, config: Any, predictions: BySplit, costs: dict[str, Any]
+) -> Outputs:
+    """Predictions of one model beside those of the reference models."""
+    seeds = list(range(config.references.retrained))
+    return Outputs(
+        unlearned=predictions,
+        original=references.outputs("original", config.original_seed),
+        retrained=[references.outputs("retrained", seed) for seed in seeds],
+        costs=costs,
+        retrain_seconds=references.seconds("retrained", seeds),
+    )
+
+
+def evaluate(
+    evaluations: dict[str, Evaluation],
+    outputs: Outputs,
+    problem: UnlearningProblem,
+    net: nn.Module,
+) -> dict[str, float]:
+    """Numbers of all per-run evaluations, each under `<evaluation>/<quantity>`."""
+    metrics: dict[str, float] = {}
+    for name, evaluation in evaluations.items():
+        metrics.update(keyed(name, evaluation.compute(outputs, problem, net)))
+    return metrics
+
+
+def reference_rows(
+    job: Job, references: References, evaluations: dict[str, Evaluation]
+) -> dict[str, list[dict[str, float]]]:
+    """The evaluations' numbers of the original and the retrained models themselves.
+
+    A retrained model is compared with the other retrained models, so what depends on retrained
+    models is NaN where there is only one.
+    """
+    config = job.config
+    seeds = list(range(config.references.retrained))
+    rows: dict[str, list[dict[str, float]]] = {"original": [], "retrained": []}
+    for role, seed in [("original", config.original_seed), *(("retrained", s) for s in seeds)]:
+        predictions = references.outputs(role, seed)  # type: ignore[arg-type]
+        entry = references.model(role, seed)  # type: ignore[arg-type]
+        outputs = gather(references, config, predictions, entry.meta["costs"])
+        if role == "retrained":
+            outputs.retrained.pop(seeds.index(seed))
+        net = references.net(role, seed)  # type: ignore[arg-type]
+        rows[role].append(evaluate(evaluations, outputs, references.problem, net))
+    return rows
+
+
+def evaluation_digests(job: Job, evaluations: dict[str, Evaluation]) -> dict[str, str]:
+    """What makes an evaluation's numbers comparable: its settings and the retrained models used."""
+    shared = [job.config.references.retrained, job.config.outputs.retain_examples]
+    values = job.plain("eval")
+    return {name: canonical_digest([values[name], shared])[:12] for name in evaluations}
+
+
+def run_document(
+    job: Job,
+    problem: UnlearningProblem,
+    seed: int,
+    metrics: dict[str, float],
+    costs: dict[str, Any],
+    evaluations: dict[str, Evaluation],
+) -> dict[str, Any]:
+    """The record of a run: everything a report needs, JSON only."""
+    config = job.config
+    return {
+        "status": "complete",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "problem": {
+            "name": problem.name,
+            "digest": problem.digest,
+            "synthetic": problem.synthetic,
+            "task": problem.task.kind,
+            "sizes": {name: len(split) for name, split in problem.splits.items()},
+            "forget_indices": problem.forget_rows.tolist(),
+        },
+        "method": {"name": job.choices["method"], "values": job.plain("method")},
+        "seed": seed,
+        "original_seed": config.original_seed,
+        "metrics": {key: None if math.isnan(v) else v for key, v in metrics.items()},
+        "evaluations": evaluation_digests(job, evaluations),
+        "costs": costs,
+        "versions": versions(),
+        "overrides": list(job.overrides),
+        "config": OmegaConf.to_container(config, resolve=True),
+    }
