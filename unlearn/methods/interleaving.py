@@ -1,0 +1,28 @@
+"""Two loaders taken together in other ways than `paired` data."""
+
+from collections.abc import Iterator
+
+from unlearn.loaders import PairedLoader
+from unlearn.splits import Batch, Pair
+
+
+class Alternating(PairedLoader):
+    """A forget batch, then a retain batch, each a step of its own; the shorter side is cycled."""
+
+    def __len__(self) -> int:
+        return 2 * super().__len__()
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for pair in PairedLoader(self.retain, self.forget):
+            yield pair.forget
+            yield pair.retain
+
+
+class Zipped(PairedLoader):
+    """Retain and forget batches side by side until the shorter side ends."""
+
+    def __len__(self) -> int:
+        return min(len(self.retain), len(self.forget))
+
+    def __iter__(self) -> Iterator[Pair]:
+        yield from (Pair(*sides) for sides in zip(self.retain, self.forget, strict=False))
