@@ -1,14 +1,19 @@
 """Original and retrained models of a problem: from the store, or trained and stored."""
 
 import copy
+import hashlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning import Callback
+from safetensors import SafetensorError
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from unlearn.ensemble import fit_bank
@@ -38,6 +43,7 @@ class References:
         retain_examples: size of the retain sample whose outputs are kept, None = all.
         command: words of the command line that state this problem, for messages.
         watch: makes the callbacks that show the training of one model, from a title.
+        original_file: safetensors file with the weights of an original model trained elsewhere.
     """
 
     problem: UnlearningProblem
@@ -47,6 +53,7 @@ class References:
     retain_examples: int | None = 10_000
     command: str = ""
     watch: Callable[[str], list[Callback]] = lambda title: []
+    original_file: Path | None = None
 
     def __post_init__(self) -> None:
         self._nets: dict[tuple[str, int], Entry] = {}
@@ -66,6 +73,13 @@ class References:
             "precision": self.settings.precision,
             "seed": seed,
         }
+        if role == "original" and self.original_file is not None:
+            data = self._read_original()
+            return {
+                "role": role,
+                "weights": hashlib.sha256(data).hexdigest(),
+                "model": problem["model"],
+            }
         if role == "retrained":
             description["forget_indices"] = problem["forget_indices"]
         return description
@@ -128,6 +142,9 @@ class References:
         absent = [seed for seed in seeds if not self.has(role, seed)]
         if not absent:
             return []
+        if role == "original" and self.original_file is not None:
+            self.model(role, absent[0])
+            return []
         self._may_train(role, absent)
 
         def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
@@ -150,7 +167,37 @@ class References:
         )
         return absent
 
+    def _read_original(self) -> bytes:
+        assert self.original_file is not None
+        try:
+            return self.original_file.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"references.original_file: cannot read {self.original_file}: {error.strerror}"
+            ) from error
+
+    def _import_original(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Weights that the user trained elsewhere, checked against the network."""
+        net = self.problem.fresh_network(0)
+        try:
+            tensors = load(self._read_original())
+            net.load_state_dict(tensors)
+        except SafetensorError as error:
+            raise UserError(
+                f"references.original_file: {self.original_file} is no safetensors file ({error}); "
+                "write one with safetensors.torch.save_file(net.state_dict(), path)"
+            ) from error
+        except RuntimeError as error:
+            raise UserError(
+                f"references.original_file: {self.original_file} does not fit the model: "
+                f"{str(error).splitlines()[1].strip()}"
+            ) from error
+        unknown = Costs(math.nan, math.nan, 0, 0, 0, 1, "trained elsewhere")
+        return tensors, self._record(unknown)
+
     def _train(self, role: Role, seed: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        if role == "original" and self.original_file is not None:
+            return self._import_original()
         training = ReferenceTraining(TRAINS_ON[role])
         costs = fit(
             training,
@@ -170,7 +217,7 @@ class References:
         return f"training the {role} model (seed {seed}) on {on}; the store has none yet"
 
     def _may_train(self, role: Role, seeds: Iterable[int]) -> None:
-        if self.missing == "train":
+        if self.missing == "train" or (role == "original" and self.original_file is not None):
             return
         seeds = list(seeds)
         program_role = "original" if role == "original" else "retrain"

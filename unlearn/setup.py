@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -115,8 +116,15 @@ def _build_problem(job: Job, groups: dict[str, dict[str, Any]]) -> UnlearningPro
 def references_of(job: Job, problem: UnlearningProblem, settings: TrainerSettings) -> References:
     """Reference models of the problem; jobs of one process share what was read."""
     config = job.config
+    own = config.references.original_file
     key = canonical_digest(
-        [problem.digest, config.paths.store, settings.precision, config.outputs.retain_examples]
+        [
+            problem.digest,
+            config.paths.store,
+            settings.precision,
+            config.outputs.retain_examples,
+            config.references.original_file,
+        ]
     )
     if key not in _references:
         references = References(
@@ -125,6 +133,7 @@ def references_of(job: Job, problem: UnlearningProblem, settings: TrainerSetting
             settings,
             retain_examples=config.outputs.retain_examples,
             watch=lambda title: [TrainingProgress(title)],
+            original_file=own and Path(own),
         )
         _remember(_references, key, references)
     references = _references[key]

@@ -1,0 +1,68 @@
+"""Reference models: what they depend on, and originals trained elsewhere."""
+
+import pytest
+import torch
+from conftest import compose_job
+from safetensors.torch import save_file
+
+from unlearn import runner
+from unlearn.errors import UserError
+from unlearn.setup import problem_of, references_of, settings_of
+
+SMALL = ("recipe.epochs=1", "trainer=cpu", "table=false", "logger=none")
+
+
+def references(home, *overrides):
+    job = compose_job(*SMALL, *overrides, home=home)
+    return references_of(job, problem_of(job), settings_of(job))
+
+
+def test_the_original_does_not_depend_on_the_forget_set_and_the_retrained_does(tmp_path):
+    one, other = references(tmp_path), references(tmp_path, "forget.seed=1")
+    assert one.describe("original", 0) == other.describe("original", 0)
+    assert one.describe("retrained", 0) != other.describe("retrained", 0)
+
+
+def test_retrained_models_start_from_a_fresh_network(tmp_path):
+    found = references(tmp_path)
+    fresh = found.problem.fresh_network(5).state_dict()
+    assert not any(
+        torch.equal(fresh[key], value)
+        for key, value in found.model("original", 0).tensors.items()
+        if value.ndim > 1
+    )
+
+
+def test_missing_references_name_the_command(tmp_path):
+    job = compose_job(*SMALL, "references.missing=fail", home=tmp_path)
+    with pytest.raises(UserError, match=r"python train\.py role=original seeds=\[0\]"):
+        runner.unlearn(job)
+
+
+def test_an_original_trained_elsewhere_is_used_and_checked(tmp_path):
+    net = references(tmp_path / "a").problem.fresh_network(9)
+    save_file(net.state_dict(), tmp_path / "own.safetensors")
+    own = f"references.original_file={tmp_path / 'own.safetensors'}"
+    loaded = references(tmp_path / "b", own).net("original", 0)
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[key])
+
+    job = compose_job(*SMALL, "model.width=8", own, home=tmp_path / "c")
+    with pytest.raises(UserError, match="does not fit the model"):
+        runner.unlearn(job)
+    (tmp_path / "own.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(UserError, match="is no safetensors file"):
+        references(tmp_path / "d", own).net("original", 0)
+
+
+def test_a_damaged_reference_is_named_and_rebuilt_alike(tmp_path, caplog):
+    first = references(tmp_path).model("original", 0).tensors
+    [file] = (tmp_path / "store" / "original").glob("*/tensors.safetensors")
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    again = references(tmp_path)
+    again._nets.clear()
+    second = again.model("original", 0).tensors
+    assert file.parent.name in caplog.text and "damaged" in caplog.text
+    assert all(torch.equal(first[key], second[key]) for key in first)
