@@ -1,0 +1,52 @@
+"""Every dataset, model and recipe file composes and binds to its signature. None is named here."""
+
+import pytest
+from conftest import compose_job, options
+
+from unlearn.configuration import build
+from unlearn.datasets.base import Dataset
+from unlearn.errors import UserError
+from unlearn.forget import ForgetRule
+from unlearn.recipe import Recipe
+
+
+@pytest.mark.parametrize("name", options("dataset"))
+def test_dataset_brings_a_model_a_forget_set_and_a_recipe(name, tmp_path):
+    job = compose_job(f"dataset={name}", "logger=none", home=tmp_path)
+    assert {"model", "forget", "recipe"} <= set(job.choices)
+    assert isinstance(build(job.config.recipe, "recipe"), Recipe)
+    try:
+        dataset = build(job.config.dataset, "dataset")
+        assert isinstance(dataset, Dataset)
+        assert "Source:" in (type(dataset).__doc__ or "")
+        assert isinstance(build(job.config.forget, "forget"), ForgetRule)
+    except UserError as error:  # a setting without a default, such as the folder of own images
+        assert "dataset." in str(error)
+
+
+@pytest.mark.parametrize("name", options("recipe"))
+def test_recipe_binds(name, tmp_path):
+    job = compose_job(f"recipe={name}", "logger=none", home=tmp_path)
+    assert isinstance(build(job.config.recipe, "recipe"), Recipe)
+
+
+@pytest.mark.parametrize("group", ["forget", "experiment", "logger", "launcher", "trainer"])
+def test_every_option_composes(group, tmp_path):
+    for name in options(group):
+        compose_job(f"{group}={name}", home=tmp_path)
+
+
+def test_tuned_files_fit_a_method_a_model_and_a_dataset():
+    names = {group: options(group) for group in ("dataset", "model", "method")}
+    for tuned in options("tuned"):
+        fits = [
+            (d, m, u)
+            for d in names["dataset"]
+            for m in names["model"]
+            for u in names["method"]
+            if tuned == f"{d}_{m}_{u}"
+        ]
+        assert fits, f"conf/tuned/{tuned}.yaml is chosen by no dataset, model and method"
+        dataset, model, method = fits[0]
+        job = compose_job(f"dataset={dataset}", f"model={model}", f"method={method}")
+        build(job.config.method, "method")
