@@ -1,7 +1,7 @@
 """Batches from splits: device-resident where the table fits, streamed by workers where not."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,9 @@ from torch.utils.data import DataLoader
 from unlearn.splits import Batch, Pair, Part, Split
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+# Splits whose network input is smaller than this are transformed once, not batch by batch.
+INPUT_BYTES = 64e6
 
 
 class Loader:
@@ -57,6 +60,7 @@ class Loader:
         sizes = torch.tensor([len(part.rows) for part in split.parts])
         self._part_of = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         self._rows = split.index
+        self._input: Tensor | None = None
 
     def __len__(self) -> int:
         rounding = math.floor if self.drop_last else math.ceil
@@ -77,7 +81,25 @@ class Loader:
 
     def batch(self, positions: Tensor) -> Batch:
         """The examples at `positions` (CPU, int64), in that order, augmented and transformed."""
-        return self._finish(positions, self._gather(positions))
+        if self.count is not None:
+            self.count(len(positions))
+        return self.assemble(positions)
+
+    def assemble(self, positions: Tensor) -> Batch:
+        """`batch` without telling anybody that examples were read."""
+        if self._input is None and self._fits_transformed():
+            self._input = self._transformed(self._gather(torch.arange(len(self.split))))
+        if self._input is None:
+            return self._labelled(positions, self._transformed(self._gather(positions)))
+        where = positions.to(self.device, non_blocking=True)
+        return self._labelled(where, self._input.index_select(0, where))
+
+    def _fits_transformed(self) -> bool:
+        """Whether input is the same every time it is asked for, and small enough to keep."""
+        if self.augment is not None or not self.resident or not len(self.split):
+            return False
+        table = self.split.parts[0].table
+        return len(self.split) * table.transform(table.images[:1]).nbytes <= INPUT_BYTES
 
     def _gather(
         self, positions: Tensor, resident: bool = True
@@ -97,9 +119,8 @@ class Loader:
             pieces.append((part, slots, images.index_select(0, rows)))
         return pieces
 
-    def _finish(self, positions: Tensor, pieces: list[tuple[Part, Tensor, Tensor]]) -> Batch:
-        if self.count is not None:
-            self.count(len(positions))
+    def _transformed(self, pieces: list[tuple[Part, Tensor, Tensor]]) -> Tensor:
+        """Network input from stored pixels, in the order of the batch."""
         outputs = []
         for part, _, pixels in pieces:
             pixels = pixels.to(self.device, non_blocking=True)
@@ -107,12 +128,19 @@ class Loader:
                 assert self.augment_generator is not None
                 pixels = self.augment(pixels, self.augment_generator)
             outputs.append(part.table.transform(pixels))
-        x = outputs[0]
-        if len(outputs) > 1:
-            slots = torch.cat([slots for _, slots, _ in pieces]).to(self.device)
-            x = torch.cat(outputs)[slots.argsort()]
+        if len(outputs) == 1:
+            return outputs[0]
+        slots = torch.cat([slots for _, slots, _ in pieces]).to(self.device)
+        return torch.cat(outputs)[slots.argsort()]
+
+    def _labelled(self, positions: Tensor, x: Tensor) -> Batch:
         where = positions.to(self.device, non_blocking=True)
-        return Batch(x, self._targets[where], self._index[where], self._is_forget[where])
+        return Batch(
+            x,
+            self._targets.index_select(0, where),
+            self._index.index_select(0, where),
+            self._is_forget.index_select(0, where),
+        )
 
     def _streamed(self, chunks: tuple[Tensor, ...]) -> Iterator[Batch]:
         source = _Gatherer(self)
@@ -124,8 +152,10 @@ class Loader:
             pin_memory=self.device.type == "cuda",
         )
         for positions, pieces in stream:
+            if self.count is not None:
+                self.count(len(positions))
             parts = [(self.split.parts[n], slots, pixels) for n, slots, pixels in pieces]
-            yield self._finish(positions, parts)
+            yield self._labelled(positions, self._transformed(parts))
 
 
 class _Gatherer:
@@ -143,10 +173,47 @@ class _Gatherer:
         return positions, [(numbers[id(part)], slots, pixels) for part, slots, pixels in pieces]
 
 
+class StackedLoader:
+    """The batches of many loaders side by side: every tensor gets a leading member axis.
+
+    Every member keeps the order of its own loader. Members that read the same examples are
+    gathered, augmented and transformed as one large batch; the augmentation then draws from the
+    generator of the first member, per sample as ever.
+
+    Args:
+        loaders: of equal length and batch size.
+    """
+
+    def __init__(self, loaders: Sequence[Loader]):
+        self.loaders, self.first = loaders, loaders[0]
+        parts = self.first.split.parts
+        self.shared = self.first.resident and all(
+            len(loader.split.parts) == len(parts)
+            and all(mine is its for mine, its in zip(parts, loader.split.parts, strict=True))
+            for loader in loaders
+        )
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self.shared:
+            for batches in zip(*self.loaders, strict=True):
+                yield Batch(*map(torch.stack, zip(*batches, strict=True)))
+            return
+        orders = torch.stack([loader.order() for loader in self.loaders])
+        for positions in orders.split(self.first.batch_size, dim=1)[: len(self)]:
+            for loader in self.loaders:
+                if loader.count is not None:
+                    loader.count(positions.shape[1])
+            flat = self.first.assemble(positions.flatten())
+            yield Batch(*(part.unflatten(0, positions.shape) for part in flat))
+
+
 class PairedLoader:
     """Retain and forget batches side by side; the shorter side is cycled in fresh orders."""
 
-    def __init__(self, retain: Loader, forget: Loader):
+    def __init__(self, retain: Loader | StackedLoader, forget: Loader | StackedLoader):
         self.retain, self.forget = retain, forget
 
     def __len__(self) -> int:
@@ -158,6 +225,18 @@ class PairedLoader:
             yield Pair(next(sides[0]), next(sides[1]))
 
 
-def _cycled(loader: Loader) -> Iterator[Batch]:
+def _cycled(loader: Loader | StackedLoader) -> Iterator[Batch]:
     while True:
         yield from loader
+
+
+def stack_loaders(loaders: Sequence[Loader | PairedLoader]) -> StackedLoader | PairedLoader:
+    """The batches of many members side by side, paired where the members' are."""
+    sides = [loader for loader in loaders if isinstance(loader, PairedLoader)]
+    if not sides:
+        return StackedLoader([loader for loader in loaders if isinstance(loader, Loader)])
+    retain, forget = [side.retain for side in sides], [side.forget for side in sides]
+    return PairedLoader(
+        StackedLoader([side for side in retain if isinstance(side, Loader)]),
+        StackedLoader([side for side in forget if isinstance(side, Loader)]),
+    )
