@@ -31,7 +31,7 @@ def like(values: Tensor, images: Tensor) -> Tensor:
     """Floats in [0, 1] in the type of `images`."""
     if images.dtype == torch.uint8:
         return (values * 255).round_().clamp_(0, 255).to(torch.uint8)
-    return values.to(images.dtype)
+    return values.clamp(0, 1).to(images.dtype)
 
 
 def grey(images: Tensor) -> Tensor:
@@ -121,8 +121,8 @@ class RandomAffine:
         shear = uniform(images, -self.shear, self.shear, generator).deg2rad().tan()
         scale = uniform(images, self.scale[0], self.scale[1], generator)
         cos, sin = angle.cos() / scale, angle.sin() / scale
-        # The grid wants the inverse map (output to input): undo the shear last.
-        matrix = torch.stack([cos - shear * -sin, sin - shear * cos, -sin, cos], 1).view(-1, 2, 2)
+        # The inverse map, from output to input position, with the signs of torchvision.
+        matrix = torch.stack([cos - shear * sin, sin + shear * cos, -sin, cos], 1).view(-1, 2, 2)
         return warp(images, matrix, torch.zeros_like(matrix[:, :, 0]))
 
 

@@ -18,13 +18,21 @@ class Digits(Dataset):
         seed: of the split into training and test images.
         mean: per-channel mean for normalisation, in [0, 1] pixel units.
         std: per-channel standard deviation.
+        size: side in pixels that the network gets, None = as stored.
     """
 
-    def __init__(self, test_fraction: float, seed: int, mean: list[float], std: list[float]):
+    def __init__(
+        self,
+        test_fraction: float,
+        seed: int,
+        mean: list[float],
+        std: list[float],
+        size: int | None = None,
+    ):
         if not 0 < test_fraction < 1:
             raise UserError(f"dataset.test_fraction must lie in (0, 1), got {test_fraction}")
         self.test_fraction, self.seed = test_fraction, seed
-        self.transform = normalisation(mean, std)
+        self.transform = normalisation(mean, std, size)
 
     @property
     def task(self) -> Task:

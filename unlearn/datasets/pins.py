@@ -1,0 +1,85 @@
+"""Pins face recognition: photographs of celebrities, one folder a person."""
+
+from pathlib import Path
+
+import torch
+
+from unlearn.datasets.base import Dataset, Table, normalisation
+from unlearn.datasets.decode import decode
+from unlearn.datasets.holdout import hold_out_of_each, record_split
+from unlearn.datasets.listing import list_images, require_folder
+from unlearn.errors import UserError
+from unlearn.task import Task
+
+SOURCE = "the data is on Kaggle as hereisburak/pins-face-recognition (unpack it)"
+LAYOUT = "one folder a person (pins_<name>/) with images in it"
+
+
+class Pins(Dataset):
+    """About 17,500 faces of 105 people, who are the classes, in sorted order of their folders.
+
+    The source has no test set. One is made here: the same share of every person's images, drawn
+    with a seed, and recorded in `<cache>/splits/`.
+
+    Args:
+        root: the folder of folders.
+        cache: folder of decoded images.
+        test_fraction: share of each person's images that are the test set.
+        seed: of the split.
+        side: side in pixels to resize the files to once.
+        mean: per-channel mean for normalisation, in [0, 1] pixel units.
+        std: per-channel standard deviation.
+        size: side in pixels that the network gets, None = as stored.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        cache: str,
+        test_fraction: float,
+        seed: int,
+        side: int,
+        mean: list[float],
+        std: list[float],
+        size: int | None = None,
+    ):
+        self.root, self.cache, self.side = root, Path(cache), side
+        self.test_fraction, self.seed = test_fraction, seed
+        self.transform = normalisation(mean, std, size)
+        self._people: list[str] = []
+
+    @property
+    def task(self) -> Task:
+        return Task("classification", len(self._people), class_names=tuple(self._people))
+
+    def load(self) -> dict[str, Table]:
+        root = require_folder(self.root, "dataset.root", SOURCE, LAYOUT)
+        files = [file for file in list_images(root) if "/" in file.name]
+        folders = [str(Path(file.name).parent) for file in files]
+        self._people = sorted(set(folders))
+        if len(self._people) < 2:
+            raise UserError(
+                f"dataset.root={root}: images of {len(self._people)} people in it; expected "
+                f"{LAYOUT}; {SOURCE}"
+            )
+        number = {name: i for i, name in enumerate(self._people)}
+        targets = [number[name] for name in folders]
+        is_test = hold_out_of_each(targets, self.test_fraction, self.seed)
+        record_split(
+            self.cache / "splits" / f"pins_test{self.test_fraction}_seed{self.seed}.csv",
+            [file.name for file in files],
+            is_test,
+        )
+        tables = {}
+        for role in ("train", "test"):
+            rows = [i for i, test in enumerate(is_test) if test == (role == "test")]
+            part = [files[i] for i in rows]
+            pixels = decode(root, part, self.cache, side=self.side, label=f"{role} images")
+            tables[role] = Table(
+                pixels.images,
+                torch.tensor([targets[i] for i in rows]),
+                self.transform,
+                names=tuple(file.name for file in part),
+                content=pixels.content,
+            )
+        return tables
