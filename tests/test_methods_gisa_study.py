@@ -316,6 +316,6 @@ def test_contrastive_rounds_share_momentum_and_one_cosine(monkeypatch: pytest.Mo
     ]
     assert rates == pytest.approx(expected, rel=1e-6)
     assert len({owner for owner, _ in owners}) == 1
-    assert [kept for _, kept in owners][0] == 0 and all(kept > 0 for _, kept in owners[1:])
+    assert owners[0][1] == 0 and all(kept > 0 for _, kept in owners[1:])
     assert all(a > b for a, b in pairwise(rates))
     assert not torch.equal(start[0].weight, net[0].weight)
