@@ -191,4 +191,4 @@ def _log_mixture(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    return (log_p.exp() * (log_p - log_q)).sum(1)
+    return (log_p.exp() * (log_p - log_q)).sum(1).clamp_min(0)  # rounding can fall below

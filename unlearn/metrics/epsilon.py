@@ -94,29 +94,71 @@ def epsilon_hat(
     no overflow) and standard deviations have a floor of 1e-12.
     """
     delta = check_delta(delta)
-    retrained_h, unlearned_h = population_statistic(retrained, unlearned, labels, hinge_margin)
-    retrained_h, unlearned_h = retrained_h.T.contiguous(), unlearned_h.T.contiguous()
-    values = torch.cat([retrained_h, unlearned_h], dim=1)
-    ratio = _log_density(values, unlearned_h) - _log_density(values, retrained_h)
-
-    number = retrained_h.shape[1]
-    unlearned_positive = _log_median(ratio[:, number:]) >= _log_median(ratio[:, :number])
-    order = ratio.argsort(dim=1, descending=True)
-    scores = ratio.gather(1, order)
-    above = (order >= number).double().cumsum(1)  # unlearned models at or above each score
-    rank = torch.arange(1, scores.shape[1] + 1, device=scores.device, dtype=torch.float64)
-    unlearned_rate = above / unlearned_h.shape[1]
-    retrained_rate = (rank - above) / number
-
+    retrained_score, unlearned_score = log_likelihood_ratios(retrained, unlearned, labels)
+    retrained_score, unlearned_score = (
+        retrained_score.T.contiguous(),
+        unlearned_score.T.contiguous(),
+    )
+    unlearned_positive = _log_median(unlearned_score) >= _log_median(retrained_score)
+    unlearned_above, retrained_above = _rates_above(unlearned_score, retrained_score)
     positive = unlearned_positive[:, None]
-    fpr = torch.where(positive, retrained_rate, unlearned_rate)
-    fnr = 1 - torch.where(positive, unlearned_rate, retrained_rate)
-    epsilon = rates_to_epsilon(fpr, fnr, delta, _SMOOTHING)
-    # Of equal scores only the last is a threshold: they are above or below it together.
-    inside_tie = torch.zeros_like(epsilon, dtype=torch.bool)
-    inside_tie[:, :-1] = scores[:, :-1] == scores[:, 1:]
-    epsilon = epsilon.masked_fill(inside_tie, torch.nan)
-    best = epsilon.nan_to_num(nan=-torch.inf, posinf=torch.inf).amax(1)
+    fpr = torch.where(positive, retrained_above, unlearned_above)
+    fnr = 1 - torch.where(positive, unlearned_above, retrained_above)
+    return largest_epsilon(fpr, fnr, delta, _SMOOTHING)
+
+
+def log_likelihood_ratios(
+    retrained: Tensor, unlearned: Tensor, labels: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """In-sample scores of epsilon-hat's attack: log density under unlearned minus under retrained.
+
+    Args:
+        retrained: ``(models, examples, classes)`` logits, or ``(models, examples)`` predictions.
+        unlearned: the same; the number of models may differ.
+        labels: ``(examples,)``; may be None for predictions.
+
+    Returns:
+        Scores of the retrained and of the unlearned models, ``(models, examples)`` each, nats;
+        larger speaks for unlearned.
+
+    Raises:
+        ValueError: see `check_populations`.
+    """
+    retrained_h, unlearned_h = population_statistic(retrained, unlearned, labels, hinge_margin)
+    pooled = torch.cat([retrained_h, unlearned_h])
+    score = _log_density(pooled, unlearned_h) - _log_density(pooled, retrained_h)
+    return score[: len(retrained_h)], score[len(retrained_h) :]
+
+
+def error_curve(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    """Error rates of "score >= t" for every distinct score t, from the highest down.
+
+    Args:
+        positive: ``(..., P)`` scores.
+        negative: ``(..., Q)`` scores, same leading axes.
+
+    Returns:
+        False positive and false negative rates, ``(..., P + Q)`` float64 each. Both are NaN at
+        positions inside a run of equal scores, which no threshold separates.
+    """
+    true_positive_rate, fpr = _rates_above(positive, negative)
+    return fpr, 1 - true_positive_rate
+
+
+def largest_epsilon(fpr: Tensor, fnr: Tensor, delta: float, smoothing: float = 0.0) -> Tensor:
+    """Largest epsilon over the last axis of error rates; NaN entries and discarded rules ignored.
+
+    Args:
+        fpr: ``(..., T)`` false positive rates.
+        fnr: ``(..., T)`` false negative rates.
+        delta: in [0, 1).
+        smoothing: see `epsilon_from_rates`.
+
+    Returns:
+        ``(...)`` in nats, NaN where no rule is left.
+    """
+    epsilon = rates_to_epsilon(fpr, fnr, check_delta(delta), smoothing)
+    best = torch.where(epsilon.isnan(), -torch.inf, epsilon).amax(-1)
     return best.masked_fill(best == -torch.inf, torch.nan)
 
 
@@ -140,16 +182,27 @@ def median_epsilon(epsilons: Tensor) -> float:
     return float(low if low == high else (low + high) / 2)
 
 
+def _rates_above(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Share of each kind at or above each pooled score, from high to low; NaN inside ties."""
+    scores, order = torch.cat([first, second], -1).sort(dim=-1, descending=True)
+    first_above = (order < first.shape[-1]).double().cumsum(-1)
+    rank = torch.arange(1, scores.shape[-1] + 1, dtype=torch.float64, device=scores.device)
+    inside_tie = torch.zeros_like(scores, dtype=torch.bool)
+    # Of equal scores only the last is a threshold: they are at or above it together.
+    inside_tie[..., :-1] = scores[..., :-1] == scores[..., 1:]
+    first_above = first_above.masked_fill(inside_tie, torch.nan)
+    return first_above / first.shape[-1], (rank - first_above) / second.shape[-1]
+
+
 def _log_density(values: Tensor, population: Tensor) -> Tensor:
-    """Log density, up to a constant, of ``values`` (E, V) under a Gaussian per row (E, M)."""
-    mean = population.mean(1, keepdim=True)
-    sigma = population.std(1, correction=0, keepdim=True).clamp_min(_SIGMA_FLOOR)
-    return -0.5 * ((values - mean) / sigma).square() - sigma.log()
+    """Log density, up to a constant, of ``values`` (V, E) under a Gaussian per example (M, E)."""
+    sigma = population.std(0, correction=0).clamp_min(_SIGMA_FLOOR)
+    return -0.5 * ((values - population.mean(0)) / sigma).square() - sigma.log()
 
 
 def _log_median(log_values: Tensor) -> Tensor:
     """Log of the median of exp(log_values) per row; the middle pair is averaged outside the log."""
-    ordered = log_values.sort(dim=1).values
-    count = ordered.shape[1]
+    ordered = log_values.sort(dim=-1).values
+    count = ordered.shape[-1]
     pair = torch.stack([ordered[:, (count - 1) // 2], ordered[:, count // 2]])
     return pair.logsumexp(0) - torch.log(torch.tensor(2.0, dtype=torch.float64))

@@ -44,6 +44,7 @@ class ForgettingQuality:
     Attributes:
         score: mean points over examples, in [0, 1]; higher is better.
         epsilons: ``(examples,)`` float64, nats; lower is better. NaN: every rule was discarded.
+        points: ``(examples,)`` float64 in [0, 1], what each example earns; ``score`` is their mean.
         protocol: ``competition``, ``notebook`` or ``exact``.
         num_models: models of each kind.
         delta: the delta of the epsilons.
@@ -53,6 +54,7 @@ class ForgettingQuality:
 
     score: float
     epsilons: Tensor
+    points: Tensor
     protocol: Protocol
     num_models: int
     delta: float
@@ -96,8 +98,8 @@ def forgetting_quality(
     Args:
         retrained: ``(models, examples, classes)`` logits, or ``(models, examples)`` predictions of
             a regression (or a statistic computed before), used as they are. With
-            ``simulated_retrained`` the logits of one model, ``(1, examples, classes)``.
-        unlearned: the same, with the same number of models (any number from two on if simulated).
+            ``simulated_retrained`` logits, of which the first model's are used.
+        unlearned: the same, with the same number of models (any number if simulated).
         labels: ``(examples,)``; may be None for predictions.
         protocol: see above.
         delta: in [0, 1); None takes the protocol's own, 1e-5 or (notebook) 0.01.
@@ -119,7 +121,8 @@ def forgetting_quality(
     NeurIPS unlearning competition, arXiv 2406.09073, with its scorer
     google-deepmind/unlearning_evaluation; Gorinova's public scoring notebook. Differs from the
     official scorer: examples are batched, and a call with all rules discarded gives NaN where the
-    scorer stops with an error. Differs from the notebook: epsilon starts at 0.
+    scorer stops with an error. Differs from the notebook: epsilon starts at 0 in every variant, and
+    NaN logits are refused instead of replaced by zeros.
     """
     require(protocol in get_args(Protocol), "protocol", f"is none of {get_args(Protocol)}")
     require(
@@ -146,17 +149,20 @@ def forgetting_quality(
         )
         require(len(names) > 0, "attacks", f"'logistic' needs {FEWEST_MODELS} models of a kind")
         epsilons = _notebook_epsilons(retrained_s, unlearned_s, delta, names)
-        score = _notebook_score(epsilons)
+        points = _notebook_points(epsilons)
     else:
         names = ("threshold", "interval")
         family = competition_epsilons if protocol == "competition" else exact_epsilons
         epsilons = family(retrained_s, unlearned_s, delta)
-        score = bucket_score(epsilons, models)
-    return ForgettingQuality(score, epsilons, protocol, models, delta, names, simulated_retrained)
+        points = bucket_points(epsilons, models)
+    score = float(points.sum() / points.numel())
+    return ForgettingQuality(
+        score, epsilons, points, protocol, models, delta, names, simulated_retrained
+    )
 
 
-def bucket_score(epsilons: Tensor, num_models: int) -> float:
-    """Mean points of the competition: 2^-k for epsilon in [k/2, (k+1)/2), nothing at the end.
+def bucket_points(epsilons: Tensor, num_models: int) -> Tensor:
+    """Points of the competition: 2^-k for epsilon in [k/2, (k+1)/2), nothing at the end.
 
     Buckets are counted as long as they end at or below ceil(ln(num_models - 1)), the size of the
     largest epsilon that this many models can show. NaN earns nothing.
@@ -166,17 +172,15 @@ def bucket_score(epsilons: Tensor, num_models: int) -> float:
         num_models: models of each kind, at least 2 (with which every score is 0).
 
     Returns:
-        The score in [0, 1]; higher is better.
+        ``(examples,)`` float64 in [0, 1]; higher is better.
 
     Raises:
-        ValueError: no examples, or fewer than two models.
+        ValueError: fewer than two models.
     """
-    require(epsilons.ndim == 1 and epsilons.numel() > 0, "epsilons", "expected shape (examples,)")
     require(num_models >= 2, "num_models", "at least 2")
     buckets = int(math.ceil(math.log(num_models - 1)) / _BUCKET)
     index = (epsilons.double() / _BUCKET).floor()
-    points = torch.where((index >= 0) & (index < buckets), torch.exp2(-index), 0.0)
-    return float(points.sum() / points.numel())
+    return torch.where((index >= 0) & (index < buckets), torch.exp2(-index), 0.0)
 
 
 def competition_score(
@@ -233,13 +237,14 @@ def _notebook_epsilons(
         fpr, fnr = logistic_attack_rates(retrained, unlearned)
         epsilon = rates_to_epsilon(fpr, fnr, delta)
         # The notebook takes an attack that is always wrong for a perfect one.
-        best = torch.fmax(best, epsilon.masked_fill((fpr == 1) & (fnr == 1), torch.inf))
+        always_wrong = (fpr == 1) & (fnr == 1) & epsilon.isnan()
+        best = torch.fmax(best, epsilon.masked_fill(always_wrong, torch.inf))
     return best
 
 
-def _notebook_score(epsilons: Tensor) -> float:
+def _notebook_points(epsilons: Tensor) -> Tensor:
     edges_at_or_below = (epsilons / _BUCKET).floor().clamp(0, _NOTEBOOK_EDGES - 1) + 1
-    return float((2 / torch.exp2(edges_at_or_below)).mean())
+    return 2 / torch.exp2(edges_at_or_below)
 
 
 def _simulate(
@@ -251,10 +256,11 @@ def _simulate(
 ) -> Tensor:
     """One retrained model's logits plus noise, as many times as there are unlearned models."""
     require(
-        retrained.ndim == 3 and retrained.shape[0] == 1,
+        retrained.ndim == 3 and retrained.shape[0] > 0,
         "retrained",
-        "simulated_retrained wants one model's logits, shape (1, examples, classes)",
+        "simulated_retrained wants logits, shape (1, examples, classes)",
     )
+    retrained = retrained[:1]
     unlearned, _, _ = check_populations(unlearned, unlearned, labels)
     finite(retrained, "retrained")
     if labels is not None:

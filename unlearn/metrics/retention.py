@@ -38,7 +38,8 @@ def relearn_time(
     require(bool(((curve >= 0) & (curve <= 1)).all()), "accuracies", "must lie in [0, 1]")
     require(0 <= target <= 1, "target", "must lie in [0, 1]")
     require(0 <= margin < 1, "margin", "must lie in [0, 1)")
-    reached = (curve >= (1 - margin) * target).nonzero()
+    # Single-precision accuracies must be able to reach a double-precision target exactly.
+    reached = (curve >= (1 - margin) * target - 1e-6).nonzero()
     return float(reached[0]) if len(reached) else float("inf")
 
 

@@ -84,9 +84,10 @@ def one_sided_epsilons(retrained: Tensor, unlearned: Tensor, delta: float) -> Te
         ``(examples,)`` float64 in [0, inf].
     """
     models = retrained.shape[0]
-    # A rule without a right answer leaves both logarithms undefined; this version calls it perfect.
     table = _epsilon_table(models, delta, torch.float64, retrained.device)
-    table[-1] = torch.inf
+    if delta > 0:
+        # A rule that is always wrong leaves both logarithms undefined: here it counts as perfect.
+        table[-1] = torch.inf
     values, positives, negatives = _sorted_counts(unlearned.T, retrained.T)
     rank = torch.searchsorted(values, values, right=True)
     missed, kept_out = positives.gather(1, rank), negatives.gather(1, rank)

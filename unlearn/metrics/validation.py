@@ -14,7 +14,7 @@ def require(condition: bool, argument: str, problem: str) -> None:
 
 def finite(values: Tensor, argument: str) -> Tensor:
     """Returns ``values`` as a floating tensor; NaN and infinities are refused by name."""
-    values = torch.as_tensor(values)
+    values = torch.as_tensor(values).detach()
     if not values.is_floating_point():
         values = values.to(torch.float64)
     require(bool(torch.isfinite(values).all()), argument, "holds NaN or infinite values")
