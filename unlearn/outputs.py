@@ -1,6 +1,6 @@
 """What models answer on a problem's splits, and populations of such answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unlearn.errors import UserError
 from unlearn.problem import UnlearningProblem
+from unlearn.splits import Split
 from unlearn.trainer import TrainerSettings
 
 EVALUATION_BATCH = 1024
@@ -42,6 +43,7 @@ class Outputs:
         retrained: predictions of the reference retrained models, one mapping each.
         costs: the run's costs, as in its record.
         retrain_seconds: seconds that retraining took, mean over the reference models.
+        original_state: weights of the original model.
     """
 
     unlearned: BySplit
@@ -49,6 +51,7 @@ class Outputs:
     retrained: list[BySplit] = field(default_factory=list)
     costs: Mapping[str, Any] = field(default_factory=dict)
     retrain_seconds: float | None = None
+    original_state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,26 @@ class Population:
             {n: everyone[0][n].index for n in names},
         )
 
+    def reduce(self, statistic: Callable[[Tensor, Tensor], Tensor], *splits: str) -> "Population":
+        """One number a model and example instead of logits, on these splits only.
+
+        Args:
+            statistic: of logits `(models, examples, classes)` and targets `(examples,)`. Regression
+                populations are numbers already and stay as they are.
+            splits: names of the splits that are kept.
+        """
+        return Population(
+            self.seeds,
+            {
+                name: statistic(self.logits[name], self.targets[name])
+                if self.logits[name].ndim == 3
+                else self.logits[name]
+                for name in splits
+            },
+            {name: self.targets[name] for name in splits},
+            {name: self.index[name] for name in splits},
+        )
+
     def take(self, models: Iterable[int]) -> "Population":
         """The models at these positions, with repetition where a bootstrap asks for it."""
         rows = list(models)
@@ -110,6 +133,14 @@ def evaluated_split(problem: UnlearningProblem, name: str, retain_examples: int 
 
 
 @torch.inference_mode()
+def forward(
+    net: nn.Module, problem: UnlearningProblem, split: Split, device: torch.device
+) -> Tensor:
+    """Outputs `(N, C)` of a network in evaluation mode for every example of a split, on the CPU."""
+    loader = problem.loader(split, EVALUATION_BATCH, device=device)
+    return torch.cat([net(batch.x) for batch in loader]).float().cpu()
+
+
 def collect(
     net: nn.Module,
     problem: UnlearningProblem,
@@ -127,8 +158,7 @@ def collect(
     collected = {}
     for name in splits:
         split = evaluated_split(problem, name, retain_examples)
-        loader = problem.loader(split, EVALUATION_BATCH, device=device)
-        logits = torch.cat([net(batch.x) for batch in loader]).float().cpu()
+        logits = forward(net, problem, split, device)
         if not torch.isfinite(logits).all():
             raise UserError(
                 f"the model's outputs on the {name} split are not finite: it has diverged; lower "

@@ -8,6 +8,7 @@ from lightning import Callback
 from torch import Tensor, nn
 
 from unlearn.errors import UserError
+from unlearn.metrics.bootstrap import Location
 from unlearn.outputs import Outputs, Population
 from unlearn.problem import UnlearningProblem
 
@@ -39,11 +40,14 @@ class Comparison:
         values: numbers by quantity.
         examples: per-example numbers `(examples,)` by name, in the order of the forget split.
         protocol: definition and constants in words, such as `competition, delta 1e-5`.
+        scores: an attack's scores by kind of model, `unlearned` and `retrained`, higher = taken for
+            unlearned; what an error trade-off curve is drawn from.
     """
 
     values: Mapping[str, float]
     examples: Mapping[str, Tensor] = field(default_factory=dict)
     protocol: str = ""
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Evaluation(Callback):
@@ -60,6 +64,11 @@ class Evaluation(Callback):
         quantities: its numbers; the key in tables is `<evaluation>/<quantity>`.
         min_models: models of each kind without which `compare` gives no number; 0 = per run.
         wants_models: models of each kind that its authors used or recommend.
+        uses_network: True where `compute` reads weights or runs the network, and so needs runs that
+            kept theirs.
+        over_examples: quantities of `compare` that are the mean or median of one of its per-example
+            numbers, which gives them an interval over examples too.
+        max_replicates: most bootstrap replicates that `resampled` can afford.
     """
 
     splits: ClassVar[tuple[str, ...]] = ()
@@ -69,6 +78,9 @@ class Evaluation(Callback):
     quantities: ClassVar[Mapping[str, Quantity]] = {}
     min_models: ClassVar[int] = 0
     wants_models: ClassVar[int] = 0
+    uses_network: ClassVar[bool] = False
+    over_examples: ClassVar[Mapping[str, tuple[str, Location]]] = {}
+    max_replicates: ClassVar[int] = 1000
 
     def compute(
         self, outputs: Outputs, problem: UnlearningProblem, net: nn.Module
@@ -78,7 +90,8 @@ class Evaluation(Callback):
         Args:
             outputs: predictions of the unlearned, original and retrained models, and costs.
             problem: splits and task.
-            net: the unlearned network, in evaluation mode; must not be changed.
+            net: the unlearned network, in evaluation mode; must not be changed. A placeholder
+                unless `uses_network`.
         """
         return {}
 
@@ -93,6 +106,16 @@ class Evaluation(Callback):
             problem: splits and task.
         """
         raise NotImplementedError(f"{type(self).__name__} compares no populations")
+
+    def reduced(self, population: Population, problem: UnlearningProblem) -> Population:
+        """The same population with only what `compare` reads of it, so that resampling is cheap."""
+        return population
+
+    def resampled(
+        self, unlearned: Population, retrained: Population, problem: UnlearningProblem
+    ) -> Mapping[str, float]:
+        """The numbers of `compare` for one bootstrap replicate of reduced populations."""
+        return self.compare(unlearned, retrained, problem).values
 
     def described(self, problem: UnlearningProblem) -> Mapping[str, Quantity]:
         """The quantities as they mean on this problem; the same everywhere unless overridden."""

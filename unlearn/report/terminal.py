@@ -42,10 +42,11 @@ def print_run_table(
 
 
 def headline(problem: UnlearningProblem, evaluations: dict[str, Evaluation]) -> dict[str, Quantity]:
-    """The quantities that the terminal shows, by key."""
+    """The per-run quantities that the terminal shows, by key."""
     return {
         f"{name}/{quantity}": meaning
         for name, evaluation in evaluations.items()
+        if not evaluation.min_models
         for quantity, meaning in evaluation.described(problem).items()
         if meaning.headline
     }

@@ -1,0 +1,58 @@
+"""The average gap to retraining of four numbers."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from unlearn.evals.accuracy import hit_rate
+from unlearn.evals.base import Evaluation, Quantity
+from unlearn.evals.mia_svc import non_members
+from unlearn.metrics.retention import average_gap
+from unlearn.outputs import BySplit, Outputs
+from unlearn.problem import UnlearningProblem
+
+
+class AverageGap(Evaluation):
+    """Mean absolute difference to the retrained models of unlearning accuracy (1 - forget
+    accuracy), retain accuracy, test accuracy, and the share of forget examples that a support
+    vector classifier on confidence calls unseen. Lower is better, down to what one retrained
+    model has against another.
+
+    Source: Fan et al., SalUn, ICLR 2024 (arXiv 2310.12508).
+    """
+
+    splits = ("retain", "forget", "test")
+    references = ("retrained",)
+    tasks = ("classification",)
+    quantities = {"gap": Quantity("average gap", "lower", 0.0, "%")}
+
+    def __init__(self) -> None:
+        # The reference models' own numbers, with the predictions they belong to.
+        self._known: dict[int, tuple[BySplit, Tensor]] = {}
+
+    def compute(
+        self, outputs: Outputs, problem: UnlearningProblem, net: nn.Module
+    ) -> dict[str, float]:
+        if not outputs.retrained:
+            return {"gap": math.nan}
+        retrained = torch.stack([self._reference(r) for r in outputs.retrained]).mean(0)
+        return {"gap": float(average_gap(four_numbers(outputs.unlearned), retrained))}
+
+    def _reference(self, predictions: BySplit) -> Tensor:
+        if id(predictions) not in self._known:
+            self._known[id(predictions)] = (predictions, four_numbers(predictions))
+        return self._known[id(predictions)][1]
+
+
+def four_numbers(predictions: BySplit) -> Tensor:
+    """Unlearning, retain and test accuracy and the membership attack, shares, `(4,)`."""
+    accuracies = {name: hit_rate(predictions[name]) for name in ("retain", "forget", "test")}
+    return torch.tensor(
+        [
+            1 - accuracies["forget"],
+            accuracies["retain"],
+            accuracies["test"],
+            non_members(predictions),
+        ]
+    )

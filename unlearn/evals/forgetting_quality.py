@@ -1,0 +1,111 @@
+"""Forgetting quality of the NeurIPS 2023 unlearning competition, and its final score."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from unlearn.evals.base import Comparison, Evaluation, Quantity
+from unlearn.metrics.epsilon import median_epsilon
+from unlearn.metrics.forgetting import (
+    Protocol,
+    competition_score,
+    forgetting_quality,
+)
+from unlearn.metrics.statistics import logit_scaled_confidence, top_class_loss
+from unlearn.outputs import Population
+from unlearn.problem import UnlearningProblem
+
+
+class ForgettingQuality(Evaluation):
+    """Every forget example gets an epsilon, the most that attacks can tell unlearned from retrained
+    models on it; small epsilons earn up to one point, large ones none; the score is the mean.
+    The final score multiplies it by retain and test accuracy over those of retrained models.
+    Higher is better, up to what retrained models get against each other with as many models.
+
+    Scores of two protocols, deltas or numbers of models never compare. The interval over models is
+    the spread of the `exact` protocol's replicates around the value, since the competition's grid
+    is too slow to be repeated; the two differ by the width of the grid.
+
+    Source: Triantafillou et al., Are we making progress in unlearning? Findings from the first
+    NeurIPS unlearning competition (arXiv 2406.09073).
+
+    Args:
+        protocol: `competition`, `exact` (all thresholds instead of a grid), or `notebook` (the
+            earlier public notebook, to compare with numbers made by it).
+        delta: of the epsilons, None = the protocol's own.
+    """
+
+    splits = ("retain", "forget", "test")
+    tasks = ("classification",)
+    min_models = 8
+    wants_models = 512
+    max_replicates = 40
+    over_examples = {"score": ("points", "mean"), "median_epsilon": ("epsilon", "median")}
+    quantities = {
+        "score": Quantity("forgetting quality", "higher", headline=True),
+        "final": Quantity("final score", "higher", headline=True),
+        "median_epsilon": Quantity("median ε", "lower"),
+    }
+
+    def __init__(self, protocol: Protocol = "competition", delta: float | None = None):
+        self.protocol, self.delta = protocol, delta
+
+    def reduced(self, population: Population, problem: UnlearningProblem) -> Population:
+        statistic = top_class_loss if self.protocol == "notebook" else logit_scaled_confidence
+        return Population(
+            population.seeds,
+            {
+                **population.reduce(statistic, "forget").logits,
+                **population.reduce(is_right, "retain", "test").logits,
+            },
+            population.targets,
+            population.index,
+        )
+
+    def compare(
+        self, unlearned: Population, retrained: Population, problem: UnlearningProblem
+    ) -> Comparison:
+        return self._compare(unlearned, retrained, self.protocol)
+
+    def resampled(
+        self, unlearned: Population, retrained: Population, problem: UnlearningProblem
+    ) -> Mapping[str, float]:
+        protocol: Protocol = "exact" if self.protocol == "competition" else self.protocol
+        return self._compare(unlearned, retrained, protocol).values
+
+    def _compare(
+        self, unlearned: Population, retrained: Population, protocol: Protocol
+    ) -> Comparison:
+        quality = forgetting_quality(
+            retrained.logits["forget"],
+            unlearned.logits["forget"],
+            retrained.targets["forget"],
+            protocol,
+            self.delta,
+        )
+        final = competition_score(
+            quality.score,
+            *(accuracies(p, name) for name in ("retain", "test") for p in (unlearned, retrained)),
+        )
+        return Comparison(
+            {
+                "score": quality.score,
+                "final": final,
+                "median_epsilon": median_epsilon(quality.epsilons),
+            },
+            {"epsilon": quality.epsilons, "points": quality.points},
+            f"{protocol}, delta {quality.delta:g}",
+        )
+
+
+def is_right(logits: Tensor, targets: Tensor) -> Tensor:
+    """1 where the largest logit is the target's, `(models, examples)`."""
+    return (logits.argmax(-1) == targets).double()
+
+
+def accuracies(population: Population, split: str) -> Tensor:
+    """Accuracy of each model `(models,)`, from logits or from what `is_right` made of them."""
+    values = population.logits[split]
+    right = is_right(values, population.targets[split]) if values.ndim == 3 else values
+    return torch.mean(right, 1)

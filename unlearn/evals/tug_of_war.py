@@ -1,0 +1,39 @@
+"""Tug of War: closeness to retraining in three accuracies at once."""
+
+import torch
+from torch import Tensor
+
+from unlearn.evals.base import Comparison, Evaluation, Quantity
+from unlearn.evals.forgetting_quality import accuracies, is_right
+from unlearn.metrics.tug_of_war import tug_of_war
+from unlearn.outputs import Population
+from unlearn.problem import UnlearningProblem
+
+
+class TugOfWar(Evaluation):
+    """Product of 1 - |difference to the retrained models' mean| over forget, retain and test
+    accuracy, mean over models. Higher is better, up to what retrained models get against each
+    other. Accuracies alone cannot tell whether an example was forgotten.
+
+    Source: Zhao et al., What makes unlearning hard and what to do about it, NeurIPS 2024
+    (arXiv 2406.01257).
+    """
+
+    splits = ("retain", "forget", "test")
+    tasks = ("classification",)
+    min_models = 2
+    wants_models = 3
+    quantities = {"score": Quantity("tug of war", "higher", 1.0, headline=True)}
+
+    def reduced(self, population: Population, problem: UnlearningProblem) -> Population:
+        return population.reduce(is_right, *self.splits)
+
+    def compare(
+        self, unlearned: Population, retrained: Population, problem: UnlearningProblem
+    ) -> Comparison:
+        names = ("forget", "retain", "test")
+        scores: Tensor = tug_of_war(
+            *(accuracies(unlearned, name) for name in names),
+            *(accuracies(retrained, name).mean() for name in names),
+        )
+        return Comparison({"score": torch.mean(scores).item()}, {}, "mean over models")
