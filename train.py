@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from unlearn.commandline import overrides_last
+from unlearn.commandline import start
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -14,5 +14,4 @@ def main(config: DictConfig) -> dict:
 
 
 if __name__ == "__main__":
-    overrides_last()
-    main()
+    start(main)

@@ -1,12 +1,24 @@
 """Command-line details that must not import anything heavy."""
 
 import sys
+from collections.abc import Callable
 
 # Hydra's options that take a value as the next argument.
 WITH_VALUE = {
     "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
     "--package", "-p", "--cfg", "-c", "--info", "-i", "--experimental-rerun",
 }  # fmt: skip
+INTERRUPTED = 130  # what shells call an end by Ctrl-C
+
+
+def start(main: Callable[[], object]) -> None:
+    """Run a program; Ctrl-C ends it with one line."""
+    overrides_last()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on with what is missing", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
 
 
 def overrides_last() -> None:

@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The programs print it without a traceback and exit with status 2.
     """
+
+
+class UnsupportedProblem(UserError):
+    """The method is not made for this problem. A sweep over all methods counts it as refused."""

@@ -1,38 +1,71 @@
 """Runs a program's work under Hydra: one line for a user's mistake, a traceback only for ours."""
 
-import logging
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from unlearn.errors import UserError
+from unlearn.errors import UnsupportedProblem, UserError
 from unlearn.setup import Job
+from unlearn.sweep import JobState, note
+
+Work = Callable[[Job], dict[str, Any]]
 
 
-def run(work: Callable[[Job], dict[str, Any]], config: DictConfig) -> dict[str, Any]:
+class JobFailed(Exception):
+    """A job of a sweep failed; its state file says why. Always picklable, unlike some causes."""
+
+
+def run(work: Work, config: DictConfig) -> dict[str, Any]:
     """Do the work of one job.
 
     Returns:
-        What the work returns.
+        What the work returns; its `ran` counts what was not there before.
 
     Raises:
         SystemExit: with status 2 after a user's mistake, when this is the only job.
+        JobFailed: in a sweep, after the job's state was noted.
     """
     hydra = HydraConfig.get()
+    sweeping = hydra.mode == RunMode.MULTIRUN
     job = Job(
         config,
         {str(group): str(choice) for group, choice in hydra.runtime.choices.items()},
         tuple(hydra.overrides.task),
+        sweep=str(hydra.job.config_name) if sweeping else None,
     )
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if sweeping:
+        return _run_in_sweep(work, job, Path(hydra.sweep.dir), int(hydra.job.num))
     try:
         return work(job)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        if hydra.mode == RunMode.MULTIRUN:
-            raise
         raise SystemExit(2) from None
+
+
+def _run_in_sweep(work: Work, job: Job, folder: Path, number: int) -> dict[str, Any]:
+    note(folder, JobState(number, "running"))
+    try:
+        result = work(job)
+    except UnsupportedProblem as error:
+        note(folder, JobState(number, "refused", str(error)))
+        return {"ran": 0}
+    except UserError as error:
+        note(folder, JobState(number, "failed", str(error)))
+        raise JobFailed(str(error)) from None
+    except (KeyboardInterrupt, SystemExit):
+        note(folder, JobState(number, "stopped"))
+        raise
+    except Exception as error:
+        kind = f"{type(error).__name__}: {error}".splitlines()[0]
+        file = folder / "jobs" / f"{number}.traceback.txt"
+        file.write_text(traceback.format_exc())
+        note(folder, JobState(number, "failed", kind, str(file)))
+        raise JobFailed(kind) from None
+    note(folder, JobState(number, "done" if result.get("ran") else "skipped"))
+    return result

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -156,15 +157,22 @@ class References:
             made = (_state(training.net), self._record(costs))
             self.store.publish(role, self.title(role, seed), self.describe(role, seed), made)
 
-        fit_bank(
-            make,
-            absent,
-            settings=self.settings,
-            at_once=at_once,
-            finished=finished,
-            callbacks=lambda seed: self.watch(self._announce(role, seed)),
-            progress=progress,
-        )
+        with ExitStack() as locks:
+            # Others may want the same models: all lock in one order, and look again when they may.
+            for seed in sorted(absent):
+                locks.enter_context(
+                    self.store.lock(role, self.title(role, seed), self.describe(role, seed))
+                )
+            absent = [seed for seed in absent if not self.has(role, seed)]
+            fit_bank(
+                make,
+                absent,
+                settings=self.settings,
+                at_once=at_once,
+                finished=finished,
+                callbacks=lambda seed: self.watch(self._announce(role, seed)),
+                progress=progress,
+            )
         return absent
 
     def _read_original(self) -> bytes:

@@ -3,6 +3,7 @@
 import copy
 import logging
 import math
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,13 +16,13 @@ from torch import nn
 
 from unlearn.configuration import build
 from unlearn.ensemble import fit_bank
-from unlearn.errors import UserError
+from unlearn.errors import UnsupportedProblem, UserError
 from unlearn.evals.base import Evaluation, keyed
 from unlearn.methods.base import UnlearningMethod
 from unlearn.outputs import BySplit, Outputs, collect
 from unlearn.problem import ProblemView, UnlearningProblem, canonical_digest
 from unlearn.progress import TrainingProgress, say
-from unlearn.record import RunRecord, read_record, versions, write_record
+from unlearn.record import RunRecord, note_failure, read_record, versions, write_record
 from unlearn.references import References
 from unlearn.report.terminal import print_run_table
 from unlearn.setup import Job, evaluations_of, problem_of, references_of, seeds_of, settings_of
@@ -53,7 +54,7 @@ def train(job: Job) -> dict[str, Any]:
         f"{role} models of {problem.name}: {len(seeds)} wanted, {len(trained)} trained now, "
         f"{len(seeds) - len(trained)} were there; {seconds:.2f} s a model"
     )
-    return {"role": role, "seeds": seeds, "trained": trained}
+    return {"role": role, "seeds": seeds, "trained": trained, "ran": len(trained)}
 
 
 def unlearn(job: Job) -> dict[str, Any]:
@@ -66,7 +67,10 @@ def unlearn(job: Job) -> dict[str, Any]:
     prototype: UnlearningMethod = build(config.method, "method")
     settings = settings_of(job)
     problem = problem_of(job)
-    prototype.check_supports(problem.view(prototype.requires))
+    try:
+        prototype.check_supports(problem.view(prototype.requires))
+    except UserError as error:
+        raise UnsupportedProblem(str(error)) from None
     evaluations = evaluations_of(job, problem)
     references = references_of(job, problem, settings)
     seeds = [config.seed] if config.seeds is None else seeds_of(config.seeds)
@@ -83,14 +87,27 @@ def unlearn(job: Job) -> dict[str, Any]:
         for lock in locks:
             lock.acquire()
         try:
-            _run(job, problem, settings, references, evaluations, todo, folders)
+            if not config.overwrite:
+                done += [seed for seed in todo if read_record(folders[seed])]
+                todo = [seed for seed in todo if seed not in done]
+            if todo:
+                _run(job, problem, settings, references, evaluations, todo, folders)
+        except Exception as error:
+            told = str(error) if isinstance(error, UserError) else traceback.format_exc()
+            for seed in todo:
+                if read_record(folders[seed]) is None:
+                    note_failure(folders[seed], told)
+            raise
         finally:
             for lock in locks:
                 lock.release()
-    for seed in done:
-        say(f"seed {seed} is complete and skipped (overwrite=true repeats it): {folders[seed]}")
+    if job.sweep is None:
+        for seed in done:
+            say(f"seed {seed} is complete and skipped (overwrite=true repeats it): {folders[seed]}")
     runs = [read_record(folder) for folder in folders.values()]
-    if config.table and runs[-1] is not None:
+    # A sweep prints one summary, not a table a job.
+    table = job.sweep is None if config.table is None else config.table
+    if table and runs[-1] is not None:
         rows = reference_rows(job, references, evaluations)
         print_run_table(problem, evaluations, rows, [run for run in runs if run is not None])
     return {

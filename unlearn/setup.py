@@ -35,11 +35,13 @@ class Job:
         config: the composed primary config.
         choices: option chosen in every config group, such as `dataset: digits`.
         overrides: the command line's overrides.
+        sweep: name of the sweep this job belongs to, None for a job of its own.
     """
 
     config: DictConfig
     choices: dict[str, str]
     overrides: tuple[str, ...] = ()
+    sweep: str | None = None
 
     def plain(self, group: str) -> dict[str, Any]:
         """A group's resolved values."""

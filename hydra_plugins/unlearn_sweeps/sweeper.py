@@ -1,0 +1,85 @@
+"""Hydra's basic sweeper with a line of progress, a summary and an exit status.
+
+Hydra finds this package by its place: `hydra_plugins` beside the scripts.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import filter_overrides
+from omegaconf import DictConfig, OmegaConf
+
+
+class StudySweeper(BasicSweeper):
+    """Runs every combination. A job that fails stops no other; the summary names it."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from unlearn.errors import UserError
+        from unlearn.sweep import Sweep
+        from unlearn.terminal import say
+
+        assert self.hydra_context is not None
+        assert self.config is not None and self.launcher is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        batches = self.split_arguments(overrides, self.max_batch_size)
+        folder = Path(self.config.hydra.sweep.dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        # Every job is composed before the first one runs, so that a mistake shows at once.
+        composed = ComposedOnce(self.hydra_context.config_loader)
+        self.hydra_context.config_loader = composed  # type: ignore[assignment]
+        for batch in batches:
+            for job in batch:
+                composed.compose(self.config, list(job))
+        labels = [" ".join(filter_overrides(job)) for batch in batches for job in batch]
+        first = 0
+        sweep = Sweep(folder, labels)
+        try:
+            with sweep:
+                for batch in batches:
+                    self.launcher.launch(batch, initial_job_idx=first)
+                    first += len(batch)
+        except KeyboardInterrupt:
+            sweep.close()
+            raise
+        except UserError as error:
+            say(f"error: {error}")
+            raise SystemExit(2) from None
+        status = sweep.close()
+        if status:
+            raise SystemExit(status)
+
+
+class ComposedOnce:
+    """A config loader that hands a config composed ahead to the job that asks for it.
+
+    Pickled, it is the plain loader: workers and other machines compose for themselves.
+    """
+
+    def __init__(self, loader: ConfigLoader):
+        self.loader = loader
+        self.ready: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, master_config: DictConfig, sweep_overrides: list[str]) -> None:
+        config = self.loader.load_sweep_config(master_config, sweep_overrides)
+        self.ready[tuple(sweep_overrides)] = config
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        config = self.ready.pop(tuple(sweep_overrides), None)
+        return config or self.loader.load_sweep_config(master_config, sweep_overrides)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def __reduce__(self) -> Any:
+        return _same, (self.loader,)
+
+
+def _same(loader: ConfigLoader) -> ConfigLoader:
+    return loader
