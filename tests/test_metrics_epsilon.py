@@ -18,6 +18,7 @@ from unlearn.metrics.epsilon import (
     log_likelihood_ratios,
     median_epsilon,
 )
+from unlearn.metrics.forgetting import forgetting_quality
 
 GOLDEN = Path(__file__).resolve().parents[1].parent / "shared" / "golden" / "cifar10_logits.npz"
 
@@ -177,6 +178,17 @@ def test_epsilon_hat_converges_to_the_closed_form(distance, delta):
         errors.append(float((estimate - truth).abs().mean()))
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.06
+
+
+def test_exact_approaches_the_epsilon_of_two_gaussians():
+    truth = gaussian_epsilon(1.0, 0.3)
+    generator = torch.Generator().manual_seed(0)
+    errors = []
+    for models in (20, 100, 1000):
+        retrained, unlearned = torch.randn(2, models, 8, generator=generator).double().unbind()
+        result = forgetting_quality(retrained, unlearned + 1, None, "exact", delta=0.3)
+        errors.append(float((result.epsilons - truth).abs().mean()))
+    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.1
 
 
 def test_equal_populations_give_the_noise_floor():
