@@ -1,4 +1,4 @@
-"""Threshold and interval rules: brute force over the definition, and the official scorer's values."""
+"""Threshold and interval rules: brute force over the definition, the official scorer's values."""
 
 import math
 from pathlib import Path
