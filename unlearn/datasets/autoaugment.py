@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision.transforms import AutoAugment as TorchvisionAutoAugment
 from torchvision.transforms import AutoAugmentPolicy
 
-from unlearn.datasets.augment import blend, grey, like, to_unit, uniform, warp
+from unlearn.datasets.augment import blend, grey, like, to_unit, warp
 
 # Magnitude of every operation at level 0 and at level 9; levels between are evenly spaced.
 GEOMETRIC = {

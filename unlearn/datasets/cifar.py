@@ -18,12 +18,12 @@ SUPERCLASSES = """
 23 33 49 60 71  15 19 21 31 38  34 63 64 66 75  26 45 77 79 99  2 11 35 46 98
 27 29 44 78 93  36 50 65 74 80  47 52 56 59 96  8 13 48 58 90   41 69 81 85 89
 """
-SUPERCLASS_NAMES = tuple(
-    "aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices"
-    " household_furniture insects large_carnivores large_man-made_outdoor_things"
-    " large_natural_outdoor_scenes large_omnivores_and_herbivores medium_mammals"
-    " non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2".split()
-)
+SUPERCLASS_NAMES = """
+aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices
+household_furniture insects large_carnivores large_man-made_outdoor_things
+large_natural_outdoor_scenes large_omnivores_and_herbivores medium_mammals
+non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2
+"""
 
 
 def superclass_of() -> torch.Tensor:
@@ -63,7 +63,7 @@ class CIFAR(Dataset):
     @property
     def task(self) -> Task:
         outputs = {"cifar10": 10, "cifar100": 100, "cifar20": 20}[self.variant]
-        names = SUPERCLASS_NAMES if self.variant == "cifar20" else self._names
+        names = tuple(SUPERCLASS_NAMES.split()) if self.variant == "cifar20" else self._names
         return Task("classification", outputs, class_names=names)
 
     def load(self) -> dict[str, Table]:

@@ -8,7 +8,7 @@ one 16-byte hash an image, and `files/<listing>.json` says which content a listi
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +136,7 @@ def _decode_all(
     return content
 
 
-def _in_threads(work, count: int, text: str) -> None:  # type: ignore[no-untyped-def]
+def _in_threads(work: Callable[[int], int], count: int, text: str) -> None:
     """Call `work(start)` for every chunk; Pillow decodes outside Python's lock."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

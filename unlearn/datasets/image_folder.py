@@ -18,6 +18,7 @@ class ImageFolder(Dataset):
     """Classes are the folders under `train`, in sorted order.
 
     `val` and `unseen` folders of the same form are read where they exist.
+    Source: your own images.
 
     Args:
         root: the folder that holds `train` and `test`.

@@ -22,6 +22,7 @@ class MufacSynthetic(Mufac):
     """Drawn ovals with wrinkles: age sets the furrows, the household sets colours and shape.
 
     The tree is written below `root` in the archive's layout, once, and then read as MUFAC is.
+    Source: generated; no image shows anybody.
 
     Args:
         root: folder to write trees into.

@@ -20,6 +20,7 @@ class Pins(Dataset):
 
     The source has no test set. One is made here: the same share of every person's images, drawn
     with a seed, and recorded in `<cache>/splits/`.
+    Source: Pins Face Recognition (Kaggle, user hereisburak); used by JiT (arXiv 2402.01401).
 
     Args:
         root: the folder of folders.

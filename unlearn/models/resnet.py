@@ -6,7 +6,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 from unlearn.models.pretrained import adapt_channels, load_weights
 
 
-def ResNet18(  # noqa: N802 (a constructor, named as in the literature)
+def ResNet18(
     *, in_channels: int, image_size: int, num_outputs: int, pretrained: bool = False
 ) -> nn.Module:
     """torchvision's ResNet-18.

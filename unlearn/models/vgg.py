@@ -31,7 +31,7 @@ class VGG11Head(nn.Module):
         return self.head(self.backbone(x))
 
 
-def VGG16(  # noqa: N802 (a constructor, named as in the literature)
+def VGG16(
     *, in_channels: int, image_size: int, num_outputs: int, pretrained: bool = False
 ) -> nn.Module:
     """torchvision's sixteen-layer VGG with `num_outputs` outputs (arXiv 1409.1556).

@@ -1,13 +1,13 @@
 """Vision transformers from torchvision, at the image size of the dataset."""
 
 from torch import nn
-from torchvision.models import ViT_B_16_Weights, VisionTransformer
+from torchvision.models import VisionTransformer, ViT_B_16_Weights
 
 from unlearn.errors import UserError
 from unlearn.models.pretrained import adapt_channels, load_weights
 
 
-def ViT(  # noqa: N802 (a constructor, named as in the literature)
+def ViT(
     *,
     in_channels: int,
     image_size: int,
