@@ -1,16 +1,35 @@
 """Many runs of one method, one seed each: at once where that is faster, else one after another."""
 
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from threading import Event
 
+import torch
 from lightning import Callback
 from torch import nn
 
 from unlearn.methods.base import UnlearningMethod
+from unlearn.pace import choose_at_once
 from unlearn.problem import ProblemView
-from unlearn.trainer import Costs, TrainerSettings, fit
+from unlearn.stack import train_stacked
+from unlearn.stackable import NotStackable, check_stacks
+from unlearn.trainer import (
+    Costs,
+    TrainerSettings,
+    device_name,
+    fit,
+    peak_memory,
+    start,
+    synchronize,
+)
 
 # A fresh method, a network it may change, and its own view of the problem.
 Member = tuple[UnlearningMethod, nn.Module, ProblemView]
+Finished = Callable[[int, UnlearningMethod, Costs], None]
+Progress = Callable[[str], None]
 
 
 def fit_bank(
@@ -19,17 +38,23 @@ def fit_bank(
     *,
     settings: TrainerSettings,
     at_once: int | None = None,
-    finished: Callable[[int, UnlearningMethod, Costs], None],
+    finished: Finished,
     callbacks: Callable[[int], list[Callback]] | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Run a method once for every seed.
+
+    Members of small networks share their steps: parameters are stacked, each member has its own
+    initialisation, data order and augmentation, and the distribution of outcomes is that of single
+    runs. On a CPU the members are divided among as many lanes as there are threads, which is
+    faster than several threads inside each small operation.
 
     Args:
         make: from a seed to a member of the bank.
         seeds: of the members.
         settings: device and precision.
-        at_once: members trained together; 1 = one after another, None = chosen by measurement.
+        at_once: members trained together; 1 = one after another, None = chosen from measured
+            speed and free memory. Halved when memory runs out.
         finished: called with the seed, the method and its costs as soon as a member is done.
         callbacks: Lightning callbacks of a member that runs on its own.
         progress: told in words what is going on.
@@ -37,10 +62,115 @@ def fit_bank(
     Raises:
         UserError: the method does not support the problem, or a loss is not finite.
     """
-    for number, seed in enumerate(seeds, 1):
+    say = progress or (lambda text: None)
+    waiting = list(seeds)
+    if at_once is None:
+        at_once = choose_at_once(make, waiting, settings, lanes_of(settings))
+    while waiting:
+        waves = math.ceil(len(waiting) / at_once)
+        wave = waiting[: math.ceil(len(waiting) / waves)]
+        if len(wave) == 1:
+            _alone(make, wave[0], settings, finished, callbacks)
+        else:
+            try:
+                _together(make, wave, settings, finished)
+            except NotStackable as reason:
+                say(f"one after another: {reason}")
+                at_once = 1
+                continue
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                at_once = max(1, len(wave) // 2)
+                say(f"out of memory: going on with {at_once} at once")
+                continue
+        waiting = waiting[len(wave) :]
+        say(f"{len(seeds) - len(waiting)} of {len(seeds)} done, {len(wave)} at once")
+
+
+def lanes_of(settings: TrainerSettings) -> int:
+    """Groups of members that train side by side: one a CPU thread, one on an accelerator."""
+    return torch.get_num_threads() if settings.device.type == "cpu" else 1
+
+
+def _alone(
+    make: Callable[[int], Member],
+    seed: int,
+    settings: TrainerSettings,
+    finished: Finished,
+    callbacks: Callable[[int], list[Callback]] | None,
+) -> None:
+    method, net, view = make(seed)
+    watchers = callbacks(seed) if callbacks else None
+    costs = fit(method, net, view, seed=seed, settings=settings, callbacks=watchers)
+    finished(seed, method, costs)
+
+
+def _together(
+    make: Callable[[int], Member],
+    seeds: Sequence[int],
+    settings: TrainerSettings,
+    finished: Finished,
+) -> None:
+    """Train all seeds side by side and publish them."""
+    device = settings.device
+    begin = time.perf_counter()
+    members, prepare_seconds = [], []
+    for seed in seeds:
+        prepared = time.perf_counter()
         method, net, view = make(seed)
-        watchers = callbacks(seed) if callbacks else None
-        costs = fit(method, net, view, seed=seed, settings=settings, callbacks=watchers)
+        check_stacks(method)
+        start(method, net, view, seed, settings)
+        members.append(method)
+        prepare_seconds.append(time.perf_counter() - prepared)
+    lanes = min(lanes_of(settings), len(seeds))
+    groups = [range(lane, len(seeds), lanes) for lane in range(lanes)]
+    stop = Event()
+
+    def train(group: range) -> None:
+        chosen = [members[i] for i in group]
+        train_stacked(chosen, [seeds[i] for i in group], settings.autocast, stop)
+
+    if lanes == 1:
+        train(groups[0])
+    else:
+        with _one_thread_each(), ThreadPoolExecutor(lanes) as pool:
+            running = [pool.submit(train, group) for group in groups]
+            try:
+                done, _ = wait(running, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            finally:
+                stop.set()
+    synchronize(device)
+    seconds = (time.perf_counter() - begin) / len(seeds)
+    for seed, method, prepared in zip(seeds, members, prepare_seconds, strict=True):
+        costs = Costs(
+            seconds=seconds,
+            prepare_seconds=min(prepared, seconds),
+            steps=method.steps_done,
+            examples_read=method.data.examples_read,
+            peak_memory=peak_memory(device),
+            trained_at_once=len(seeds),
+            device=device_name(device),
+        )
         finished(seed, method, costs)
-        if progress is not None:
-            progress(f"{number} of {len(seeds)}")
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Operations inside use one thread, so that lanes do not wait for each other's workers."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether an allocator, of the accelerator or of the CPU, ran out."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or (
+        "can't allocate memory" in text or "not enough memory" in text
+    )

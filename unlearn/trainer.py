@@ -1,6 +1,7 @@
 """Device, precision and the Lightning trainer; one pass of a method through it."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import nn
 
 from unlearn.errors import UserError
+from unlearn.lightning_noise import silence
 from unlearn.methods.base import UnlearningMethod
 from unlearn.problem import ProblemView
 
@@ -47,8 +49,15 @@ class TrainerSettings:
             raise UserError("trainer=gpu: this machine shows no CUDA device; use trainer=cpu")
         return torch.device("cuda" if available and self.accelerator != "cpu" else "cpu")
 
+    def autocast(self) -> AbstractContextManager[Any]:
+        """A new context with the precision's automatic casts, as Lightning makes for its steps."""
+        if self.precision == "bf16-mixed":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
     def build(self, max_epochs: int, callbacks: list[Callback], logger: Any = False) -> Trainer:
         """A quiet Lightning trainer: nothing but the loop and the callbacks given."""
+        silence()
         return Trainer(
             accelerator="gpu" if self.device.type == "cuda" else "cpu",
             devices=self.devices,
@@ -156,21 +165,21 @@ def fit(
         UserError: the method does not support the problem, or its loss is not finite.
     """
     device = settings.device
-    method.bind(net, data, seed)
-    torch.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    if settings.channels_last:
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    method.to(device)
     begin = time.perf_counter()
-    with torch.enable_grad():
-        method.start(device)
-    _synchronize(device)
+    start(method, net, data, seed, settings)
     prepared = time.perf_counter()
+    if settings.compile:
+        method.net.compile()
     epochs = method.total_epochs()
-    settings.build(epochs, [FiniteLoss(), *(callbacks or [])], logger).fit(method)
-    _synchronize(device)
+    try:
+        settings.build(epochs, [FiniteLoss(), *(callbacks or [])], logger).fit(method)
+    except SystemExit as end:  # Lightning's answer to Ctrl-C
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    synchronize(device)
     method.to(device)  # Lightning's teardown moves the module to the CPU
     method.net.eval()
     return Costs(
@@ -184,7 +193,27 @@ def fit(
     )
 
 
-def _synchronize(device: torch.device) -> None:
+def start(
+    method: UnlearningMethod,
+    net: nn.Module,
+    data: ProblemView,
+    seed: int,
+    settings: TrainerSettings,
+) -> None:
+    """Bind a method, move it to the device and let it prepare; see `fit`."""
+    device = settings.device
+    method.bind(net, data, seed)
+    torch.manual_seed(seed)
+    if settings.channels_last:
+        net.to(memory_format=torch.channels_last)
+    method.to(device)
+    with torch.enable_grad():
+        method.start(device)
+    synchronize(device)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for an accelerator to finish what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize()
 

@@ -136,6 +136,16 @@ class UnlearningMethod(LightningModule):
         """The phase that is running."""
         return self._phases[self._phase]
 
+    @property
+    def planned_phases(self) -> Sequence[Phase]:
+        """All phases of the run, fixed by `start`."""
+        return self._phases
+
+    @property
+    def phase_loader(self) -> Loader | PairedLoader:
+        """The batches of the phase that is running."""
+        return self._loader
+
     def start(self, device: torch.device) -> None:
         """Prepare on the device, then fix the phases."""
         self.device_generator = torch.Generator(device).manual_seed(self.seed)

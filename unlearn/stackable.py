@@ -1,0 +1,105 @@
+"""When members of a bank may share their training steps."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+from torch.optim import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
+
+from unlearn.methods.base import UnlearningMethod
+
+# What a method may override beside `on_*` to act on its steps.
+STEPPING = (
+    "training_step",
+    "backward",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "lr_scheduler_step",
+    "configure_optimizers",
+    "configure_gradient_clipping",
+    "optimizer_of",
+    "train_dataloader",
+)
+# The one hook that is honoured here: it sees the gradients of its own member.
+HONOURED = "on_before_optimizer_step"
+# Optimizers that treat every entry on its own, so that members cannot disturb each other.
+ELEMENTWISE = (SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad)
+
+
+class NotStackable(Exception):
+    """These members cannot share their steps, and why; they can still run one after another."""
+
+
+def check_stacks(method: UnlearningMethod) -> None:
+    """Refuse methods that act on a step in a way that stacked members do not offer.
+
+    Raises:
+        NotStackable: naming the reason.
+    """
+    kind = type(method)
+    if not kind.stacks:
+        raise NotStackable(f"{kind.__name__} does not declare `stacks`")
+    hooks = [name for name in dir(UnlearningMethod) if name.startswith("on_")]
+    for name in (*hooks, *STEPPING):
+        if name != HONOURED and getattr(kind, name) is not getattr(UnlearningMethod, name):
+            raise NotStackable(f"{kind.__name__} overrides {name}")
+
+
+def check_elementwise(optimizer: Optimizer) -> None:
+    """Refuse optimizers that mix the entries of a tensor (norms, second order).
+
+    Raises:
+        NotStackable: naming the optimizer.
+    """
+    if type(optimizer) not in ELEMENTWISE:
+        raise NotStackable(f"{type(optimizer).__name__} is not known to work entry by entry")
+
+
+def phase_shape(method: UnlearningMethod) -> tuple[Any, ...]:
+    """What of a phase all members must share."""
+    phase = method.phase
+    return (
+        phase.name,
+        phase.epochs,
+        phase.batch_size,
+        phase.mode,
+        phase.gradient_clip,
+        len(method.phase_loader),
+    )
+
+
+def parameter_groups(method: UnlearningMethod) -> list[tuple[list[str], dict[str, Any]]]:
+    """Names of the parameters of every optimizer group, and the group's own options."""
+    names = {id(parameter): name for name, parameter in method.named_parameters()}
+    given: Iterable[Any] = (
+        method.net.parameters() if method.phase.parameters is None else method.phase.parameters
+    )
+    listed = list(given)
+    if not isinstance(listed[0], dict):
+        listed = [{"params": listed}]
+    groups = []
+    for group in listed:
+        members = [group["params"]] if isinstance(group["params"], Tensor) else group["params"]
+        try:
+            found = [names[id(parameter)] for parameter in members]
+        except KeyError as error:
+            raise NotStackable("the optimizer gets tensors from outside the method") from error
+        groups.append((found, {key: v for key, v in group.items() if key != "params"}))
+    return groups
+
+
+def alike(first: list[tuple[list[str], dict[str, Any]]], other: Any) -> bool:
+    """Equal groups with equal options; rates that were measured may differ by rounding."""
+    if [names for names, _ in first] != [names for names, _ in other]:
+        return False
+    for (_, mine), (_, its) in zip(first, other, strict=True):
+        if mine.keys() != its.keys():
+            return False
+        for key, value in mine.items():
+            if isinstance(value, float) and isinstance(its[key], float):
+                if not math.isclose(value, its[key], rel_tol=1e-4):
+                    return False
+            elif value != its[key]:
+                return False
+    return True
