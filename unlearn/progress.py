@@ -1,15 +1,15 @@
 """Progress of long work: a bar on a terminal, a line a minute in batch jobs."""
 
-import sys
 import time
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-console = Console(stderr=True)
-QUIET_SECONDS = 60.0
+from unlearn.terminal import QUIET_SECONDS, console, is_live, say
+
+__all__ = ["TrainingProgress", "say"]
+
 REDRAW_SECONDS = 0.2
 
 
@@ -22,11 +22,11 @@ class TrainingProgress(Callback):
 
     def __init__(self, title: str):
         self.title = title
-        self.live = sys.stderr.isatty()
+        self.live = is_live()
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self.started = self.last = time.monotonic()
-        console.print(self.title, highlight=False)
+        say(self.title)
         if self.live:
             self.bar = Progress(
                 TextColumn("  {task.description}"),
@@ -53,7 +53,7 @@ class TrainingProgress(Callback):
             self.bar.update(self.row, completed=position, description=text)
         else:
             left = (now - self.started) * (epochs / position - 1)
-            console.print(f"  {text}, {left / 60:.0f} min left", highlight=False)
+            say(f"  {text}, {left / 60:.0f} min left")
 
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         if self.live:
@@ -64,8 +64,3 @@ class TrainingProgress(Callback):
     ) -> None:
         if self.live and hasattr(self, "bar"):
             self.bar.stop()
-
-
-def say(text: str) -> None:
-    """One line to the terminal's error stream, where progress goes."""
-    console.print(text, highlight=False, soft_wrap=True)

@@ -171,7 +171,7 @@ class References:
                 at_once=at_once,
                 finished=finished,
                 callbacks=lambda seed: self.watch(self._announce(role, seed)),
-                progress=progress,
+                progress=progress if len(absent) > 1 else None,
             )
         return absent
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from lightning import Callback
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -18,6 +19,7 @@ from unlearn.configuration import build
 from unlearn.ensemble import fit_bank
 from unlearn.errors import UnsupportedProblem, UserError
 from unlearn.evals.base import Evaluation, keyed
+from unlearn.loggers import RunInfo, RunLogger
 from unlearn.methods.base import UnlearningMethod
 from unlearn.outputs import BySplit, Outputs, collect
 from unlearn.problem import ProblemView, UnlearningProblem, canonical_digest
@@ -133,8 +135,15 @@ def _run(
     folders: dict[int, Path],
 ) -> None:
     config = job.config
+    logger: RunLogger = build(config.logger, "logger")
+    logger.prepare()
     original = references.net("original", config.original_seed)
     views: dict[int, ProblemView] = {}
+    quantities = {
+        f"{name}/{quantity}": meaning
+        for name, evaluation in evaluations.items()
+        for quantity, meaning in evaluation.described(problem).items()
+    }
 
     def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
         method = build(config.method, "method")
@@ -154,16 +163,45 @@ def _run(
         }
         state = dict(method.net.state_dict()) if config.save_model else None
         write_record(folders[seed], document, predictions, state)
+        logger.finished(run_info(job, problem, seed), document, quantities, folders[seed])
 
-    title = f"unlearning with {job.choices['method']}"
-    fit_bank(
-        make,
-        seeds,
-        settings=settings,
-        at_once=config.at_once if config.seeds is not None else 1,
-        finished=finished,
-        callbacks=lambda seed: [TrainingProgress(f"{title} (seed {seed})"), *evaluations.values()],
-        progress=say,
+    def watchers(seed: int) -> list[Callback]:
+        title = f"unlearning with {job.choices['method']} (seed {seed})"
+        logging_it = logger.started(run_info(job, problem, seed))
+        return [TrainingProgress(title), *logging_it, *evaluations.values()]
+
+    try:
+        fit_bank(
+            make,
+            seeds,
+            settings=settings,
+            at_once=config.at_once if config.seeds is not None else 1,
+            finished=finished,
+            callbacks=watchers,
+            progress=say if len(seeds) > 1 else None,
+        )
+    except BaseException:
+        logger.failed()
+        raise
+
+
+def run_info(job: Job, problem: UnlearningProblem, seed: int) -> RunInfo:
+    """How a run is called where it is logged."""
+    method = job.choices["method"]
+    asked = OmegaConf.to_container(job.config, resolve=True)
+    assert isinstance(asked, dict)
+    hidden = ("paths", "logger", "hydra")
+    return RunInfo(
+        name=f"{method} seed {seed}",
+        method=method,
+        group=job.sweep or problem.name,
+        tags=tuple(job.choices[group] for group in ("dataset", "model", "forget")),
+        config={
+            **{str(key): value for key, value in asked.items() if key not in hidden},
+            "seed": seed,
+            "choices": {k: v for k, v in job.choices.items() if "/" not in k},
+            "problem_digest": problem.digest,
+        },
     )
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
@@ -99,7 +98,7 @@ def wait(results: dict[str, Path]) -> dict[str, str]:
 
 
 def in_queue(arrays: Iterable[str]) -> set[str] | None:
-    """Ids of the jobs of these arrays that SLURM still intends to finish, None without an answer."""
+    """Ids of jobs of these arrays that SLURM still means to finish, None without an answer."""
     found: set[str] = set()
     for array in arrays:
         told = _ask("squeue", "-h", "-r", "-j", array, "-o", "%i|%T")
@@ -127,12 +126,7 @@ def how_it_ended(name: str) -> str:
 
 def _ask(*command: str) -> str | None:
     try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout if answer.returncode == 0 else None
-
-
-
