@@ -180,6 +180,12 @@ def test_nearest_counts_a_hand_made_example_in_any_batching() -> None:
     assert nearest(forget, iter([retain[:2]]), k=3).shape == (2, 2)
 
 
+@pytest.mark.parametrize("size", [7, 64, 1000])
+def test_ties_between_neighbours_go_by_position(size: int) -> None:
+    forget, retain = torch.eye(2)[:1], torch.eye(2)[0].expand(1000, 2)
+    assert nearest(forget, retain.split(size), k=4).tolist() == [[0, 1, 2, 3]]
+
+
 def test_similarity_sample_takes_the_most_chosen_then_chance() -> None:
     counts = torch.tensor([1, 1, 0, 1, 2, 1, 0, 0, 0, 0])
     seen = torch.zeros(10)
