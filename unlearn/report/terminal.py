@@ -1,13 +1,24 @@
-"""The table at the end of a run."""
+"""Tables on the terminal: at the end of a run, and of a comparison."""
 
 import statistics
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from unlearn.evals.base import Evaluation, Quantity
 from unlearn.problem import UnlearningProblem
 from unlearn.record import RunRecord
+from unlearn.report.numbers import (
+    heading,
+    headline_keys,
+    interval_text,
+    models_text,
+    protocols,
+    text,
+)
+from unlearn.report.results import ComparisonReport, Row
 
 
 def print_run_table(
@@ -62,3 +73,45 @@ def cell(values: list[float], quantity: Quantity) -> str:
     if len(values) > 1:
         text += f" ± {statistics.stdev(values) * scale:.{digits}f}"
     return text
+
+
+WIDTH = 100  # columns of a comparison where nobody looks (a pipe, a log file)
+
+
+def print_comparison(report: ComparisonReport) -> None:
+    """Headline numbers with their intervals, of single models and of populations, and the notes."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    console.print(f"\n[bold]{escape(report.title)}[/bold]", highlight=False)
+    for populations, title in ((False, "single models: mean"), (True, "populations of models")):
+        keys = headline_keys(report, populations)
+        if keys:
+            console.print(_comparison_table(report, keys, f"{title}, 95 % interval below"))
+        if populations and keys:
+            console.print(escape(protocols(report, keys)), style="dim", highlight=False)
+    for note in report.notes:
+        console.print(f"• {escape(note)}", highlight=False, soft_wrap="python " in note)
+
+
+def _comparison_table(report: ComparisonReport, keys: list[str], title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", min_width=14)
+    for key in keys:
+        table.add_column(escape(heading(report.quantities[key])), justify="right")
+    for row in report.rows:
+        table.add_row(_label(row), *(_stacked(report, row, key) for key in keys))
+    return table
+
+
+def _label(row: Row) -> str:
+    lines = [f"[bold]{escape(row.label)}[/bold]", f"[dim]{models_text(row)}[/dim]"]
+    return "\n".join([*lines, *(f"[red]{flag}[/red]" for flag in row.flags)])
+
+
+def _stacked(report: ComparisonReport, row: Row, key: str) -> str:
+    number, quantity = row.numbers.get(key), report.quantities[key]
+    if number is None:
+        return "-"
+    interval = interval_text(number, quantity).strip("[]").replace(", ", "–")
+    return text(number.value, quantity) + (f"\n[dim]{interval}[/dim]" if interval else "")

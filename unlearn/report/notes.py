@@ -1,0 +1,86 @@
+"""What a reader of the tables has to know, and the commands that make what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from unlearn.evals.base import Evaluation
+from unlearn.populations import Group
+from unlearn.scoring import Resampling
+
+
+def notes_of(
+    evaluations: Mapping[str, Evaluation],
+    retrained: Group,
+    groups: Sequence[Group],
+    resampling: Resampling,
+    left_out: int,
+) -> list[str]:
+    """Sentences under the tables.
+
+    Args:
+        evaluations: all evaluations by name.
+        retrained: the bank of retrained models.
+        groups: doing nothing and the methods.
+        resampling: replicates and level.
+        left_out: runs that kept outputs of another retain sample.
+    """
+    half = len(retrained) // 2
+    notes = [
+        f"Intervals are {resampling.level:.0%} percentile bootstrap intervals over models; "
+        "results.csv has those over examples too. ± is the standard deviation over models.",
+        f"Noise floor: {half} retrained models scored against {half} others. With more models "
+        "the ε of a pair of populations changes, so results.csv also has every number of a "
+        "population with as many models as the floor, and the gap is taken there.",
+    ]
+    notes += _missing(evaluations, retrained, groups)
+    unequal = [g for g in groups if len(g) != len(retrained)]
+    if unequal and any(e.min_models for e in evaluations.values()):
+        sizes = ", ".join(f"{g.label} {len(g)}" for g in unequal)
+        notes.append(
+            f"Populations need equal numbers: of {len(retrained)} retrained models and those of a "
+            f"row ({sizes}) the first of the larger side are used."
+        )
+    if {g.starts for g in groups if len(g) > 1} == {"each", "one"}:
+        notes.append(
+            "Rows whose runs share one original model vary by the unlearning seed only and are "
+            "easier to tell from retrained models; compare populations only among rows that start "
+            "alike (original_seed=seed gives every run an original model of its own)."
+        )
+    if left_out:
+        notes.append(
+            f"{left_out} runs kept another sample of the retain set (outputs.retain_examples) and "
+            "are left out."
+        )
+    return notes
+
+
+def _missing(
+    evaluations: Mapping[str, Evaluation], retrained: Group, groups: Sequence[Group]
+) -> list[str]:
+    wanted = {name: e for name, e in evaluations.items() if e.min_models}
+    notes = []
+    few = {n: e for n, e in wanted.items() if len(retrained) < 2 * e.min_models}
+    if few:
+        notes.append(_sentence("retrained", len(retrained), few, retrained.more, 2))
+    for group in groups:
+        few = {n: e for n, e in wanted.items() if len(group) < e.min_models}
+        if few:
+            notes.append(_sentence(group.label, len(group), few, group.more, 1))
+    return notes
+
+
+def _sentence(
+    label: str, have: int, few: Mapping[str, Evaluation], command: str, times: int
+) -> str:
+    needs = ", ".join(
+        f"{name} at least {times * e.min_models} (used by its authors: {e.wants_models})"
+        for name, e in few.items()
+    )
+    count = times * max(e.min_models for e in few.values())
+    both = " for both halves of the noise floor" if times == 2 else ""
+    models = "model" if have == 1 else "models"
+    return (
+        f"No number (-): {label} has {have} {models}; {needs}{both}. Make them with:  "
+        f"python {command} seeds={count}"
+    )

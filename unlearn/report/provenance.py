@@ -1,0 +1,48 @@
+"""Where the numbers come from: versions, hardware, seeds, command lines."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from unlearn.populations import Group
+from unlearn.record import versions
+from unlearn.setup import Job
+
+
+def provenance_of(job: Job, retrained: Group, groups: Sequence[Group]) -> Mapping[str, Any]:
+    """Everything a reader needs to repeat the comparison, JSON only; no absolute path."""
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python evaluate.py", *job.overrides]),
+        "versions": dict(versions()),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "models": [
+            {
+                "row": group.label,
+                "models": len(group),
+                "seeds": ranges([member.seed for member in group.members]),
+                "original_seeds": ranges(
+                    [m.original_seed for m in group.members if m.original_seed is not None]
+                ),
+                "devices": sorted({m.costs["device"] for m in group.members}),
+                "trained_at_once": sorted({m.costs["trained_at_once"] for m in group.members}),
+                "command": f"python {group.more}",
+                "values": {k: v for k, v in group.values.items() if not k.startswith("_")},
+            }
+            for group in (retrained, *groups)
+        ],
+    }
+
+
+def ranges(seeds: Sequence[int]) -> str:
+    """Seeds as text, runs of them shortened: `0-7, 12`."""
+    parts: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)

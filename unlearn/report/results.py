@@ -1,0 +1,143 @@
+"""What a comparison found: rows of numbers with their uncertainty, pairs of methods, notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from unlearn.evals.base import Quantity
+from unlearn.metrics.bootstrap import Interval
+
+RowKind = Literal["noise floor", "do-nothing", "method"]
+NOISE_FLOOR = "retrained (half vs half)"
+
+
+@dataclass(frozen=True)
+class Number:
+    """One cell: a mean over models, or one number of a whole population.
+
+    Attributes:
+        value: NaN where there is none; `note` then says why.
+        std: standard deviation over models, NaN for numbers of populations.
+        n: models of each kind it was made from.
+        over_models: its interval, resampling models.
+        over_examples: its interval, resampling examples.
+        gap: value minus that of the retrained models, with an interval over models.
+        at_floor: the number with as few models as the noise floor has, None where it has no more.
+        protocol: definition and constants.
+        note: why there is no value.
+    """
+
+    value: float
+    std: float = math.nan
+    n: int = 0
+    over_models: Interval | None = None
+    over_examples: Interval | None = None
+    gap: Interval | None = None
+    at_floor: float | None = None
+    protocol: str = ""
+    note: str = ""
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval shown in tables: over models, else over examples."""
+        return self.over_models or self.over_examples
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one set of hyper-parameters, or the noise floor, or doing nothing.
+
+    Attributes:
+        label: name.
+        kind: what the row is.
+        starts: `each` model has an original model of its own, or all have `one`.
+        numbers: cells by `<evaluation>/<quantity>`.
+        runs: per-run numbers: `seed`, `original_seed`, `metrics`.
+        flags: what makes the row suspicious, in words.
+        values: hyper-parameters.
+        examples: numbers of each forget example.
+        scores: an attack's scores by kind of model, by evaluation.
+    """
+
+    label: str
+    kind: RowKind
+    starts: str
+    numbers: Mapping[str, Number]
+    runs: Sequence[Mapping[str, Any]]
+    flags: Sequence[str] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    examples: Mapping[str, Tensor] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows on the same seeds or the same examples: first minus second.
+
+    Attributes:
+        p_value: of this comparison, two-sided Wilcoxon signed-rank.
+        p_holm: corrected for all comparisons of the table.
+    """
+
+    metric: str
+    first: str
+    second: str
+    difference: Interval
+    pairs: int
+    p_value: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """A finished comparison; what tables, pages and loggers are made from.
+
+    Attributes:
+        name: of the problem.
+        digest: of the problem.
+        synthetic: whether the data are generated.
+        task: task type.
+        sizes: examples by split.
+        quantities: meaning of every number, by key, in the order of the tables.
+        populations: keys of the numbers that belong to populations of models.
+        rows: noise floor, doing nothing, methods.
+        pairs: paired comparisons.
+        notes: what a reader has to know, commands that make missing models among it.
+        provenance: versions, hardware, seeds, command lines.
+        forget_index: example ids of the forget set.
+        forget_targets: their labels or values.
+        folder: where the report lies, None before it is written.
+        pictures: PNG files by name, in the order of the page.
+    """
+
+    name: str
+    digest: str
+    synthetic: bool
+    task: str
+    sizes: Mapping[str, int]
+    quantities: Mapping[str, Quantity]
+    populations: frozenset[str]
+    rows: Sequence[Row]
+    pairs: Sequence[Pair]
+    notes: Sequence[str]
+    provenance: Mapping[str, Any]
+    forget_index: Tensor
+    forget_targets: Tensor
+    folder: Path | None = None
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        forget, retain = self.sizes["forget"], self.sizes.get("retain", 0)
+        synthetic = " (synthetic data)" if self.synthetic else ""
+        return f"{self.name}: forget {forget} of {forget + retain}{synthetic}"
+
+    def of_kind(self, kind: RowKind) -> list[Row]:
+        """Rows of a kind, in order."""
+        return [row for row in self.rows if row.kind == kind]

@@ -1,0 +1,82 @@
+"""The report's folder, written aside and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from unlearn.errors import UserError
+from unlearn.problem import UnlearningProblem
+from unlearn.report.page import page_text
+from unlearn.report.pictures import draw
+from unlearn.report.results import ComparisonReport
+from unlearn.report.tables import csv_text, latex_text, markdown_text
+
+
+def write_report(
+    report: ComparisonReport, problem: UnlearningProblem, folder: Path, pictures: bool = True
+) -> ComparisonReport:
+    """Write tables, pictures, page and per-example numbers in place of an older report.
+
+    Args:
+        report: the comparison.
+        problem: where the images of the forget set are.
+        folder: of the report; a folder that holds something else is refused.
+        pictures: draw them.
+
+    Returns:
+        The report with its folder and pictures.
+
+    Raises:
+        UserError: the folder is not a report, or cannot be written.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / "results.csv").exists():
+        raise UserError(f"{folder} holds something else than a report: choose paths.report=FOLDER")
+    aside = folder.parent / f".{folder.name}.new.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    try:
+        aside.mkdir(parents=True)
+        drawn = draw(report, problem, aside) if pictures else {}
+        texts = {
+            "results.csv": csv_text(report),
+            "results.md": markdown_text(report),
+            "results.tex": latex_text(report),
+            "index.html": page_text(report, drawn),
+            "provenance.json": json.dumps(report.provenance, indent=1),
+        }
+        for name, content in texts.items():
+            (aside / name).write_text(content, encoding="utf-8")
+        np.savez_compressed(aside / "examples.npz", **examples_of(report))  # type: ignore[arg-type]
+        if folder.exists():
+            old = folder.parent / f".{folder.name}.old.{uuid.uuid4().hex[:8]}"
+            folder.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        aside.rename(folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; free some space or choose another "
+            "folder with paths.report"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    placed = {name: folder / path.name for name, path in drawn.items()}
+    return replace(report, folder=folder, pictures=placed)
+
+
+def examples_of(report: ComparisonReport) -> Mapping[str, np.ndarray]:
+    """Numbers of every forget example: `index`, `label`, and `<row>/<number>` of each row."""
+    arrays = {
+        "index": report.forget_index.numpy(),
+        "label": report.forget_targets.numpy(),
+        "synthetic": np.array(report.synthetic),
+    }
+    for row in report.rows:
+        for name, values in row.examples.items():
+            arrays[f"{row.label}/{name}"] = values.numpy()
+    return arrays

@@ -1,0 +1,130 @@
+"""Rows of the comparison: one group of models scored against the retrained models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from unlearn.evals.base import Evaluation
+from unlearn.metrics.bootstrap import Interval
+from unlearn.outputs import Population
+from unlearn.populations import Group
+from unlearn.problem import UnlearningProblem
+from unlearn.report.results import NOISE_FLOOR, Number, Row, RowKind
+from unlearn.scoring import Metrics, Resampling, per_run_numbers, population, population_numbers
+
+
+class RowMaker:
+    """Scores groups against the retrained models, which are stacked once.
+
+    Args:
+        problem: splits and task.
+        evaluations: all evaluations by name; those of populations are used here.
+        retrained: the bank of retrained models.
+        resampling: replicates and level.
+    """
+
+    def __init__(
+        self,
+        problem: UnlearningProblem,
+        evaluations: Mapping[str, Evaluation],
+        retrained: Group,
+        resampling: Resampling,
+    ):
+        self.problem, self.resampling, self.group = problem, resampling, retrained
+        self.evaluations = {name: e for name, e in evaluations.items() if e.min_models}
+        self.retrained = population(retrained, problem)
+        self.half = len(retrained) // 2
+
+    def noise_floor(self, metrics: Sequence[Metrics]) -> Row:
+        """Half of the retrained models scored against the other half.
+
+        Numbers of one model are means over all retrained models; their gap is that of the halves.
+        """
+        first, second = metrics[: self.half], metrics[self.half : 2 * self.half]
+        numbers = per_run_numbers(metrics, [], self.resampling)
+        halves = per_run_numbers(second, first, self.resampling)
+        numbers = {
+            key: replace(number, gap=halves[key].gap if key in halves else None)
+            for key, number in numbers.items()
+        }
+        row = Row(NOISE_FLOOR, "noise floor", "", numbers, _runs(self.group, metrics))
+        halves_of = [
+            self.retrained.take(range(start, start + self.half)) for start in (self.half, 0)
+        ]
+        return self._with_populations(row, *halves_of)
+
+    def row(
+        self,
+        group: Group,
+        metrics: Sequence[Metrics],
+        retrained_metrics: Sequence[Metrics],
+        floor: Row,
+        flags: Sequence[str],
+    ) -> Row:
+        """A method, or doing nothing, against all retrained models."""
+        kind: RowKind = "do-nothing" if group.kind == "do-nothing" else "method"
+        row = Row(
+            group.label,
+            kind,
+            group.starts,
+            per_run_numbers(metrics, retrained_metrics, self.resampling),
+            _runs(group, metrics),
+            tuple(flags),
+            group.values,
+        )
+        row = self._with_populations(
+            row, population(group, self.problem), self.retrained, self.half
+        )
+        numbers = {
+            key: number if number.gap else replace(number, gap=self._to_floor(number, floor, key))
+            for key, number in row.numbers.items()
+        }
+        return replace(row, numbers=numbers)
+
+    def _with_populations(
+        self, row: Row, unlearned: Population, retrained: Population, floor_models: int = 0
+    ) -> Row:
+        numbers = dict(row.numbers)
+        examples: dict[str, Tensor] = {}
+        scores: dict[str, Mapping[str, Tensor]] = {}
+        count = min(len(unlearned), len(retrained))
+        for name, evaluation in self.evaluations.items():
+            if count < evaluation.min_models:
+                note = f"{count} models of each kind, at least {evaluation.min_models} are needed"
+                for quantity in evaluation.quantities:
+                    numbers[f"{name}/{quantity}"] = Number(math.nan, n=count, note=note)
+                continue
+            found, comparison = population_numbers(
+                name,
+                evaluation,
+                unlearned,
+                retrained,
+                self.problem,
+                self.resampling,
+                floor_models,
+            )
+            numbers.update(found)
+            examples.update(comparison.examples)
+            if comparison.scores:
+                scores[name] = comparison.scores
+        return replace(row, numbers=numbers, examples=examples, scores=scores)
+
+    def _to_floor(self, number: Number, floor: Row, key: str) -> Interval | None:
+        """How far a population's number is from the noise floor, with as many models as that."""
+        base = floor.numbers.get(key)
+        if base is None or math.isnan(base.value) or math.isnan(number.value):
+            return None
+        value = number.value if number.at_floor is None else number.at_floor
+        level = self.resampling.level
+        return Interval(value - base.value, math.nan, math.nan, level, "models", 0)
+
+
+def _runs(group: Group, metrics: Sequence[Metrics]) -> list[dict[str, object]]:
+    return [
+        {"seed": member.seed, "original_seed": member.original_seed, "metrics": values}
+        for member, values in zip(group.members, metrics, strict=True)
+    ]

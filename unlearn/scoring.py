@@ -1,0 +1,268 @@
+"""From groups of models to numbers with uncertainty."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from unlearn.evals.base import Comparison, Evaluation, keyed
+from unlearn.metrics.bootstrap import Interval, bootstrap_examples, bootstrap_models
+from unlearn.outputs import Outputs, Population
+from unlearn.populations import Group, Member
+from unlearn.problem import UnlearningProblem
+from unlearn.references import References
+from unlearn.report.results import Number
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """The evaluate group `bootstrap`.
+
+    Attributes:
+        models: replicates of numbers that need whole populations anew.
+        examples: replicates of means and medians.
+        level: coverage of intervals.
+    """
+
+    models: int = 100
+    examples: int = 1000
+    level: float = 0.95
+
+    def location(self, values: Sequence[float] | Tensor, where: str, over: str) -> Interval | None:
+        """Interval of a mean or median, None where there are fewer than two values."""
+        kept = torch.as_tensor(values, dtype=torch.float64)
+        kept = kept[~kept.isnan()]
+        if kept.numel() < 2 or (where == "mean" and not kept.isfinite().all()):
+            return None
+        return bootstrap_examples(
+            kept,
+            where,  # type: ignore[arg-type]
+            over=over,
+            replicates=self.examples,
+            level=self.level,
+        )
+
+
+class Scores:
+    """Per-run numbers of models: from their records where they are there, else computed and kept.
+
+    Args:
+        references: reference models and the store.
+        evaluations: per-run evaluations by name.
+        digests: what makes each evaluation's numbers comparable.
+        retrained: seeds of the retrained models that runs are compared with.
+    """
+
+    def __init__(
+        self,
+        references: References,
+        evaluations: Mapping[str, Evaluation],
+        digests: Mapping[str, str],
+        retrained: Sequence[int],
+    ):
+        self.references, self.problem = references, references.problem
+        self.evaluations, self.digests = evaluations, digests
+        self.seeds = tuple(retrained)
+
+    @cached_property
+    def retrained(self) -> list:
+        return [self.references.outputs("retrained", seed) for seed in self.seeds]
+
+    def of(self, member: Member) -> Metrics:
+        """All per-run numbers of a model; NaN where it kept no weights and they are needed."""
+        known = {
+            key: math.nan if value is None else value
+            for key, value in member.metrics.items()
+            if self._is_valid(member, key.split("/")[0])
+        }
+        missing = {n: e for n, e in self.evaluations.items() if not self._is_valid(member, n)}
+        return {**known, **(self._kept(member, missing) if missing else {})}
+
+    def _is_valid(self, member: Member, name: str) -> bool:
+        return name in self.digests and member.evaluations.get(name) == self.digests[name]
+
+    def _kept(self, member: Member, evaluations: Mapping[str, Evaluation]) -> Metrics:
+        store = self.references.store
+        description = {
+            "problem": self.problem.digest,
+            "model": member.identity,
+            "original_seed": member.original_seed,
+            "evaluations": {name: self.digests[name] for name in evaluations},
+        }
+        entry = store.read("scores", self.problem.name, description)
+        if entry is None:
+            metrics = self._compute(member, evaluations)
+            listed = {key: None if math.isnan(v) else v for key, v in metrics.items()}
+            store.publish("scores", self.problem.name, description, ({}, {"metrics": listed}))
+            return metrics
+        return {k: math.nan if v is None else v for k, v in entry.meta["metrics"].items()}
+
+    def _compute(self, member: Member, evaluations: Mapping[str, Evaluation]) -> Metrics:
+        original = member.original_seed
+        others = self.retrained
+        if original is None and member.seed in self.seeds:  # a model is not compared with itself
+            others = [r for s, r in zip(self.seeds, others, strict=True) if s != member.seed]
+        start = self.seeds[0] if original is None else original
+        uses_network = any(e.uses_network for e in evaluations.values())
+        net = member.net() if uses_network and member.net is not None else None
+        original_state = (
+            self.references.model("original", original).tensors
+            if net is not None and original is not None
+            else {}
+        )
+        outputs = Outputs(
+            unlearned=member.read(),
+            original=self.references.outputs("original", start) if original is not None else {},
+            retrained=others,
+            costs=member.costs,
+            retrain_seconds=self.references.seconds("retrained", self.seeds),
+            original_state=original_state,
+        )
+        metrics: Metrics = {}
+        for name, evaluation in evaluations.items():
+            lacks_network = evaluation.uses_network and not original_state
+            lacks_original = "original" in evaluation.references and original is None
+            if lacks_network or lacks_original:
+                values = dict.fromkeys(evaluation.described(self.problem), math.nan)
+            else:
+                values = evaluation.compute(outputs, self.problem, net or nn.Identity())
+            metrics.update(keyed(name, values))
+        return metrics
+
+
+def per_run_numbers(
+    runs: Sequence[Metrics], retrained: Sequence[Metrics], resampling: Resampling
+) -> dict[str, Number]:
+    """Mean, deviation, interval over models and gap to the retrained models, by key."""
+    numbers = {}
+    for key in dict.fromkeys(key for metrics in runs for key in metrics):
+        values = [m[key] for m in runs if not math.isnan(m.get(key, math.nan))]
+        base = [m[key] for m in retrained if not math.isnan(m.get(key, math.nan))]
+        if not values:
+            continue
+        numbers[key] = Number(
+            statistics.fmean(values),
+            statistics.stdev(values) if len(values) > 1 else math.nan,
+            len(values),
+            over_models=resampling.location(values, "mean", "models"),
+            gap=difference(base, values, resampling) if base else None,
+        )
+    return numbers
+
+
+def difference(
+    retrained: Sequence[float], unlearned: Sequence[float], resampling: Resampling
+) -> Interval:
+    """Mean of the unlearned minus mean of the retrained models, with an interval over models."""
+    r, u = (torch.tensor(v, dtype=torch.float64) for v in (retrained, unlearned))
+
+    def gap(r: Tensor, u: Tensor) -> float:
+        return float(u.mean() - r.mean())
+
+    if min(len(r), len(u)) < 2:
+        return Interval(gap(r, u), math.nan, math.nan, resampling.level, "models", 0)
+    return bootstrap_models(gap, r, u, replicates=resampling.models, level=resampling.level)
+
+
+def population(group: Group, problem: UnlearningProblem) -> Population:
+    """Predictions of all members of a group, stacked."""
+    regression = not problem.task.is_classification
+    return Population.of({str(i): m.read() for i, m in enumerate(group.members)}, regression)
+
+
+def population_numbers(
+    name: str,
+    evaluation: Evaluation,
+    unlearned: Population,
+    retrained: Population,
+    problem: UnlearningProblem,
+    resampling: Resampling,
+    floor_models: int = 0,
+) -> tuple[dict[str, Number], Comparison]:
+    """An evaluation's numbers of two populations, with intervals over models and over examples.
+
+    The first models of the larger population are used, as many as the smaller has.
+
+    Args:
+        name: of the evaluation, for keys.
+        evaluation: one that compares populations.
+        unlearned: models to judge.
+        retrained: models to judge them by.
+        problem: splits and task.
+        resampling: replicates and level.
+        floor_models: models of each kind in the noise floor; the numbers are repeated with as many.
+    """
+    count = min(len(unlearned), len(retrained))
+    u, r = unlearned.take(range(count)), retrained.take(range(count))
+    comparison = evaluation.compare(u, r, problem)
+    small = (
+        evaluation.compare(u.take(range(floor_models)), r.take(range(floor_models)), problem).values
+        if evaluation.min_models <= floor_models < count
+        else {}
+    )
+    intervals = _over_models(evaluation, u, r, problem, resampling)
+    numbers = {}
+    for quantity, value in comparison.values.items():
+        over_examples = None
+        if quantity in evaluation.over_examples:
+            part, where = evaluation.over_examples[quantity]
+            if part in comparison.examples:
+                over_examples = resampling.location(comparison.examples[part], where, "examples")
+        numbers[f"{name}/{quantity}"] = Number(
+            value,
+            n=count,
+            over_models=_moved(intervals[quantity], value),
+            over_examples=over_examples,
+            at_floor=small.get(quantity),
+            protocol=comparison.protocol,
+        )
+    return numbers, comparison
+
+
+def _moved(interval: Interval, value: float) -> Interval:
+    """The interval around a value that was computed more exactly than its replicates."""
+    shift = value - interval.estimate
+    if not math.isfinite(shift):
+        return replace(interval, estimate=value)
+    return replace(interval, estimate=value, low=interval.low + shift, high=interval.high + shift)
+
+
+def _over_models(
+    evaluation: Evaluation,
+    unlearned: Population,
+    retrained: Population,
+    problem: UnlearningProblem,
+    resampling: Resampling,
+) -> dict[str, Interval]:
+    u, r = evaluation.reduced(unlearned, problem), evaluation.reduced(retrained, problem)
+    everything = torch.arange(len(u))
+    # All quantities of a replicate come from one call: the draws are the same for each.
+    known: dict[tuple[int, ...], Mapping[str, float]] = {}
+
+    def values(rows_r: Tensor, rows_u: Tensor) -> Mapping[str, float]:
+        drawn = (*rows_r.tolist(), *rows_u.tolist())
+        if drawn not in known:
+            known[drawn] = evaluation.resampled(
+                u.take(rows_u.tolist()), r.take(rows_r.tolist()), problem
+            )
+        return known[drawn]
+
+    replicates = min(resampling.models, evaluation.max_replicates)
+    return {
+        quantity: bootstrap_models(
+            lambda rows_r, rows_u, quantity=quantity: values(rows_r, rows_u)[quantity],
+            everything,
+            everything,
+            replicates=replicates,
+            level=resampling.level,
+        )
+        for quantity in evaluation.quantities
+    }
