@@ -8,10 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from unlearn.methods.base import Phase
+from unlearn.methods.base import Phase, UnlearningMethod
 from unlearn.methods.stage import Stage
 from unlearn.splits import Batch, Split
-from unlearn.task import Task
 
 Order = Literal["shuffled", "source"]
 
@@ -59,13 +58,13 @@ def redraw_(weight: Tensor, mask: Tensor, generator: torch.Generator) -> None:
 
 
 def overfitting(
-    name: str, net: nn.Module, data: str | Split, task: Task, stage: Stage
+    name: str, method: UnlearningMethod, data: str | Split, stage: Stage
 ) -> tuple[nn.Module, Phase]:
-    """A twin of the network, and the phase that overfits it on a few examples."""
-    twin = copy.deepcopy(net).train()
+    """A twin of a method's network, and the phase that overfits it on a few examples."""
+    twin = copy.deepcopy(method.net).train()
 
     def loss(batch: Batch) -> Tensor:
-        return task.criterion(twin(batch.x), batch.y)
+        return method.task.criterion(twin(batch.x), batch.y)
 
     return twin, stage.phase(name, data, loss=loss, parameters=list(twin.parameters()))
 

@@ -54,7 +54,7 @@ class SelectivePruning(UnlearningMethod):
         self.order = order
 
     def phases(self) -> list[Phase]:
-        twin, overfit = overfitting("twin", self.net, "forget", self.task, self.twin_stage)
+        twin, overfit = overfitting("twin", self, "forget", self.twin_stage)
 
         def redraw() -> None:
             for weight, other in zip(self.net.parameters(), twin.parameters(), strict=True):

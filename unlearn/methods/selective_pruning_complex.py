@@ -66,12 +66,8 @@ class SelectivePruningComplex(UnlearningMethod):
     def phases(self) -> list[Phase]:
         sample = self.retain_share * len(self.data.retain)
         few = random_sample(self.data.retain, sample, self.generator)
-        forget_twin, overfit_forget = overfitting(
-            "forget twin", self.net, "forget", self.task, self.twin_stage
-        )
-        retain_twin, overfit_retain = overfitting(
-            "retain twin", self.net, few, self.task, self.retain_twin_stage
-        )
+        forget_twin, overfit_forget = overfitting("forget twin", self, "forget", self.twin_stage)
+        retain_twin, overfit_retain = overfitting("retain twin", self, few, self.retain_twin_stage)
 
         def redraw() -> None:
             networks = (self.net, forget_twin, retain_twin)

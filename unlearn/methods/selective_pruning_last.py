@@ -53,7 +53,7 @@ class SelectivePruningLast(UnlearningMethod):
         self.order = order
 
     def phases(self) -> list[Phase]:
-        twin, overfit = overfitting("twin", self.net, "forget", self.task, self.twin_stage)
+        twin, overfit = overfitting("twin", self, "forget", self.twin_stage)
 
         def redraw() -> None:
             weight, other = last_linear(self.net).weight, last_linear(twin).weight
