@@ -4,7 +4,7 @@ import copy
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -105,7 +105,7 @@ class References:
             name, description = self.title(role, seed), self.describe(role, seed)
             entry = self.store.read(role, name, description)
             if entry is None:
-                self._may_train(role, [seed])
+                self.require({role: [seed]})
                 entry = self.store.get_or_make(
                     role, name, description, partial(self._train, role, seed)
                 )
@@ -146,7 +146,7 @@ class References:
         if role == "original" and self.original_file is not None:
             self.model(role, absent[0])
             return []
-        self._may_train(role, absent)
+        self.require({role: absent})
 
         def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
             training = ReferenceTraining(TRAINS_ON[role])
@@ -224,20 +224,37 @@ class References:
         on = "all training data" if role == "original" else "the retain set only"
         return f"training the {role} model (seed {seed}) on {on}; the store has none yet"
 
-    def _may_train(self, role: Role, seeds: Iterable[int]) -> None:
-        if self.missing == "train" or (role == "original" and self.original_file is not None):
+    def require(self, wanted: Mapping[Role, Sequence[int]]) -> None:
+        """Where nothing may be trained here, check that the store has all of these models.
+
+        Raises:
+            UserError: some are missing; gives the command that makes all of them.
+        """
+        if self.missing == "train":
             return
-        seeds = list(seeds)
-        program_role = "original" if role == "original" else "retrain"
+        absent = {
+            role: lacking
+            for role, seeds in wanted.items()
+            if (lacking := [seed for seed in seeds if not self.has(role, seed)])
+        }
+        if not absent:
+            return
+        names = {"original": "original", "retrained": "retrain"}
+        role, seeds = next(iter(absent.items()))
         near = self.store.nearest_difference(
             role, self.title(role, seeds[0]), self.describe(role, seeds[0])
         )
+        what = " and no ".join(
+            f"{role} model with seed {', '.join(map(str, seeds))}" for role, seeds in absent.items()
+        )
+        commands = " && ".join(
+            f"python train.py role={names[role]} seeds=[{','.join(map(str, seeds))}] "
+            f"{self.command}".strip()
+            for role, seeds in absent.items()
+        )
         raise UserError(
-            f"no {role} model with seed {', '.join(map(str, seeds))} in {self.store.root}"
-            f"{f' ({near})' if near else ''}, and references.missing=fail: run first  "
-            f"python train.py role={program_role} seeds={list(seeds)} {self.command}".replace(
-                f"seeds={seeds}", "seeds=" + str(seeds).replace(" ", "")
-            )
+            f"no {what} in {self.store.root}{f' ({near})' if near else ''}, "
+            f"and references.missing=fail: run first  {commands}"
         )
 
     # ---- outputs ------------------------------------------------------------------------------

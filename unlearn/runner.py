@@ -121,8 +121,10 @@ def unlearn(job: Job) -> dict[str, Any]:
 
 
 def _prepare_references(config: Any, references: References) -> None:
+    retrained = list(range(config.references.retrained))
+    references.require({"original": [config.original_seed], "retrained": retrained})
     references.model("original", config.original_seed)
-    references.train_bank("retrained", list(range(config.references.retrained)), progress=say)
+    references.train_bank("retrained", retrained, progress=say)
 
 
 def _run(

@@ -20,6 +20,7 @@ from unlearn.terminal import QUIET_SECONDS, console, is_live, say
 State = Literal["running", "done", "skipped", "refused", "failed", "stopped"]
 FINAL = ("done", "skipped", "refused", "failed")
 LIVE_SECONDS = 5.0
+NAMED = 3  # jobs that are named where several ended with the same error
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,15 @@ class Sweep:
         """
         states = self.states()
         say(self.line())
-        for number, job in sorted(states.items()):
+        alike: dict[tuple[str, str], list[JobState]] = {}
+        for _, job in sorted(states.items()):
             if job.state in ("refused", "failed"):
-                say(f"  {job.state}: {self.labels[number]}: {job.error}")
+                alike.setdefault((job.state, job.error), []).append(job)
+        for (state, error), jobs in alike.items():
+            who = "; ".join(self.labels[job.number] for job in jobs[:NAMED])
+            more = f"; and {len(jobs) - NAMED} more" if len(jobs) > NAMED else ""
+            say(f"  {state}: {who}{more}: {error}")
+            for job in jobs[:NAMED]:
                 if job.traceback:
                     say(f"    traceback: {job.traceback}")
         if all(states.get(n) and states[n].state in FINAL for n in range(len(self.labels))):

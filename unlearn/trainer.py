@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from torch import nn
 
 from unlearn.errors import UserError
@@ -75,6 +76,8 @@ class TrainerSettings:
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
             log_every_n_steps=10**9,
+            # Requeueing is submitit's business: it starts the run again.
+            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None,
         )
 
 

@@ -3,6 +3,7 @@
 Hydra finds this package by its place: `hydra_plugins` beside the scripts.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class StudySweeper(BasicSweeper):
         for batch in batches:
             for job in batch:
                 composed.compose(self.config, list(job))
-        labels = [" ".join(filter_overrides(job)) for batch in batches for job in batch]
+        labels = what_differs([filter_overrides(job) for batch in batches for job in batch])
         first = 0
         sweep = Sweep(folder, labels)
         try:
@@ -52,6 +53,12 @@ class StudySweeper(BasicSweeper):
         status = sweep.close()
         if status:
             raise SystemExit(status)
+
+
+def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The overrides of each job that not all jobs share; all of them where there is one job."""
+    shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    return [" ".join(word for word in job if word not in shared) for job in jobs]
 
 
 class ComposedOnce:
