@@ -83,7 +83,7 @@ def unlearn(job: Job) -> dict[str, Any]:
         complete = None if config.overwrite else completed(folder, job, references, evaluations)
         (todo if complete is None else done).append(seed)
     if todo:
-        _prepare_references(config, references)
+        _prepare_references(config, references, todo)
         # Another process may be at the same run: wait for it, then find it complete.
         locks = [_run_lock(folders[seed]) for seed in todo]
         for lock in locks:
@@ -120,10 +120,28 @@ def unlearn(job: Job) -> dict[str, Any]:
     }
 
 
-def _prepare_references(config: Any, references: References) -> None:
+def original_seed_of(config: Any, seed: int) -> int:
+    """Which original model a run starts from: `original_seed=seed` gives every run its own.
+
+    Raises:
+        UserError: neither a number nor the word.
+    """
+    chosen = config.original_seed
+    if chosen == "seed":
+        return seed
+    if not isinstance(chosen, int) or chosen < 0:
+        raise UserError(
+            "original_seed must be a number, or the word seed for an original model of every "
+            f"run's own seed; got {chosen!r}"
+        )
+    return chosen
+
+
+def _prepare_references(config: Any, references: References, seeds: Sequence[int]) -> None:
+    originals = sorted({original_seed_of(config, seed) for seed in seeds})
     retrained = list(range(config.references.retrained))
-    references.require({"original": [config.original_seed], "retrained": retrained})
-    references.model("original", config.original_seed)
+    references.require({"original": originals, "retrained": retrained})
+    references.train_bank("original", originals, config.at_once, progress=say)
     references.train_bank("retrained", retrained, progress=say)
 
 
@@ -139,7 +157,6 @@ def _run(
     config = job.config
     logger: RunLogger = build(config.logger, "logger")
     logger.prepare()
-    original = references.net("original", config.original_seed)
     views: dict[int, ProblemView] = {}
     quantities = {
         f"{name}/{quantity}": meaning
@@ -150,13 +167,15 @@ def _run(
     def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
         method = build(config.method, "method")
         views[seed] = problem.view(method.requires)
-        return method, copy.deepcopy(original), views[seed]
+        original = references.net("original", original_seed_of(config, seed))
+        return method, original, views[seed]
 
     def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:
         predictions = collect(
             method.net, problem, problem.splits, settings, references.retain_examples
         )
-        outputs = gather(references, config, predictions, asdict(costs))
+        start = original_seed_of(config, seed)
+        outputs = gather(references, config, start, predictions, asdict(costs))
         metrics = evaluate(evaluations, outputs, problem, method.net)
         document = run_document(job, problem, seed, metrics, asdict(costs), evaluations)
         document["data_access"] = {
@@ -214,7 +233,7 @@ def run_folder(job: Job, problem: UnlearningProblem, settings: TrainerSettings, 
         Path(job.config.paths.runs)
         / f"{problem.name}-{problem.digest[:10]}"
         / f"{job.choices['method']}-{method}"
-        / f"original{job.config.original_seed}_seed{seed}"
+        / f"original{original_seed_of(job.config, seed)}_seed{seed}"
     )
 
 
@@ -244,8 +263,9 @@ def completed(
     say(f"adding {', '.join(missing)} to the finished run {folder}")
     net = references.problem.fresh_network(0)
     net.load_state_dict(state)
-    _prepare_references(job.config, references)
-    outputs = gather(references, job.config, predictions, record.document["costs"])
+    seed, start = record.document["seed"], record.document["original_seed"]
+    _prepare_references(job.config, references, [seed])
+    outputs = gather(references, job.config, start, predictions, record.document["costs"])
     metrics = evaluate(missing, outputs, references.problem, net.eval())
     document = copy.deepcopy(record.document)
     document["metrics"].update(metrics)
@@ -254,16 +274,21 @@ def completed(
 
 
 def gather(
-    references: References, config: Any, predictions: BySplit, costs: dict[str, Any]
+    references: References,
+    config: Any,
+    original_seed: int,
+    predictions: BySplit,
+    costs: dict[str, Any],
 ) -> Outputs:
     """Predictions of one model beside those of the reference models."""
     seeds = list(range(config.references.retrained))
     return Outputs(
         unlearned=predictions,
-        original=references.outputs("original", config.original_seed),
+        original=references.outputs("original", original_seed),
         retrained=[references.outputs("retrained", seed) for seed in seeds],
         costs=costs,
         retrain_seconds=references.seconds("retrained", seeds),
+        original_state=references.model("original", original_seed).tensors,
     )
 
 
@@ -290,11 +315,15 @@ def reference_rows(
     """
     config = job.config
     seeds = list(range(config.references.retrained))
+    run_seeds = [config.seed] if config.seeds is None else seeds_of(config.seeds)
+    originals = sorted({original_seed_of(config, seed) for seed in run_seeds})
     rows: dict[str, list[dict[str, float]]] = {"original": [], "retrained": []}
-    for role, seed in [("original", config.original_seed), *(("retrained", s) for s in seeds)]:
+    models = [*(("original", s) for s in originals), *(("retrained", s) for s in seeds)]
+    for role, seed in models:
         predictions = references.outputs(role, seed)  # type: ignore[arg-type]
         entry = references.model(role, seed)  # type: ignore[arg-type]
-        outputs = gather(references, config, predictions, entry.meta["costs"])
+        start = seed if role == "original" else originals[0]
+        outputs = gather(references, config, start, predictions, entry.meta["costs"])
         if role == "retrained":
             outputs.retrained.pop(seeds.index(seed))
         net = references.net(role, seed)  # type: ignore[arg-type]
@@ -332,7 +361,7 @@ def run_document(
         },
         "method": {"name": job.choices["method"], "values": job.plain("method")},
         "seed": seed,
-        "original_seed": config.original_seed,
+        "original_seed": original_seed_of(config, seed),
         "metrics": {key: None if math.isnan(v) else v for key, v in metrics.items()},
         "evaluations": evaluation_digests(job, evaluations),
         "costs": costs,
