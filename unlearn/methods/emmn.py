@@ -21,7 +21,8 @@ class EMMN(UnlearningMethod):
     (arXiv 2201.05629), as set up by JiT (Foster et al., arXiv 2402.01401).
     Reads: nothing but the shape of an image and which classes are to be forgotten.
     Differs from the official code: the noise of all kept classes is learned at once, the same
-    computation; and in evaluation mode.
+    computation. All of it runs in evaluation mode, else batch norm would end up with statistics of
+    noise (`train_mode: true` trains in training mode; the study's networks had dropout only).
 
     Args:
         noise_images: noise images of each class.
@@ -35,6 +36,7 @@ class EMMN(UnlearningMethod):
         epochs: passes over the copies.
         batch_size: noise images a step.
         optimizer: `sgd`, `momentum`, `nesterov` or `adam`.
+        train_mode: training mode of the network, with dropout and moving statistics.
     """
 
     requires = ()
@@ -55,6 +57,7 @@ class EMMN(UnlearningMethod):
         epochs: int,
         batch_size: int,
         optimizer: OptimizerName = "adam",
+        train_mode: bool = False,
     ):
         super().__init__()
         self.noise_images = int(check("noise_images", noise_images, low=1))
@@ -67,7 +70,7 @@ class EMMN(UnlearningMethod):
         self.weight_decay = check("weight_decay", weight_decay, low=0)
         self.epochs = int(check("epochs", epochs, low=1))
         self.batch_size = int(check("batch_size", batch_size, low=1))
-        self.optimizer = optimizer
+        self.optimizer, self.train_mode = optimizer, train_mode
 
     def prepare(self) -> None:
         forgotten = self.data.forget_classes
@@ -90,8 +93,16 @@ class EMMN(UnlearningMethod):
         return copies(noise, labels, self.copies)
 
     def phases(self) -> list[Phase]:
-        factory = optimizer(self.optimizer, self.lr, self.weight_decay)
-        return [Phase("noise", self.noise, self.epochs, factory, self.batch_size)]
+        return [
+            Phase(
+                "noise",
+                data=self.noise,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                optimizer=optimizer(self.optimizer, self.lr, self.weight_decay),
+                mode="train" if self.train_mode else "eval",
+            )
+        ]
 
     def loss(self, batch: Batch) -> Tensor:
         return self.task.criterion(self.net(batch.x), batch.y)
