@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import filter_overrides
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+
+from hydra_plugins.unlearn_sweeps.composing import ComposedAhead
 
 
 class StudySweeper(BasicSweeper):
@@ -31,11 +32,11 @@ class StudySweeper(BasicSweeper):
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         # Every job is composed before the first one runs, so that a mistake shows at once.
-        composed = ComposedOnce(self.hydra_context.config_loader)
+        composed = ComposedAhead(self.hydra_context.config_loader)
         self.hydra_context.config_loader = composed  # type: ignore[assignment]
         for batch in batches:
             for job in batch:
-                composed.compose(self.config, list(job))
+                composed.compose(self.config, job)
         labels = what_differs([filter_overrides(job) for batch in batches for job in batch])
         first = 0
         sweep = Sweep(folder, labels)
@@ -59,34 +60,3 @@ def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:
     """The overrides of each job that not all jobs share; all of them where there is one job."""
     shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
     return [" ".join(word for word in job if word not in shared) for job in jobs]
-
-
-class ComposedOnce:
-    """A config loader that hands a config composed ahead to the job that asks for it.
-
-    Pickled, it is the plain loader: workers and other machines compose for themselves.
-    """
-
-    def __init__(self, loader: ConfigLoader):
-        self.loader = loader
-        self.ready: dict[tuple[str, ...], DictConfig] = {}
-
-    def compose(self, master_config: DictConfig, sweep_overrides: list[str]) -> None:
-        config = self.loader.load_sweep_config(master_config, sweep_overrides)
-        self.ready[tuple(sweep_overrides)] = config
-
-    def load_sweep_config(
-        self, master_config: DictConfig, sweep_overrides: list[str]
-    ) -> DictConfig:
-        config = self.ready.pop(tuple(sweep_overrides), None)
-        return config or self.loader.load_sweep_config(master_config, sweep_overrides)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.loader, name)
-
-    def __reduce__(self) -> Any:
-        return _same, (self.loader,)
-
-
-def _same(loader: ConfigLoader) -> ConfigLoader:
-    return loader
