@@ -24,6 +24,8 @@ NOT_OF_A_RUN = {
     "launcher", "hydra", "at_once",
 }  # fmt: skip
 
+FREE = {"seconds": 0.0, "prepare_seconds": 0.0, "steps": 0, "examples_read": 0}
+
 
 @dataclass(frozen=True)
 class Member:
@@ -86,7 +88,9 @@ def reference_group(references: References, role: Role, command: str) -> Group:
     if role == "retrained":
         return Group("retrained", "retrained", tuple(members), "", {}, f"train.py{command}")
     more = f"train.py role=original{command}"
-    return Group("original", "do-nothing", tuple(members), "each", {}, more)
+    # As an unlearning method it costs nothing, whatever its training did.
+    free = [replace(m, costs={**m.costs, **FREE}, identity=f"free-{m.identity}") for m in members]
+    return Group("original", "do-nothing", tuple(free), "each", {}, more)
 
 
 def method_groups(

@@ -52,10 +52,10 @@ class RowMaker:
             for key, number in numbers.items()
         }
         row = Row(NOISE_FLOOR, "noise floor", "", numbers, _runs(self.group, metrics))
-        halves_of = [
-            self.retrained.take(range(start, start + self.half)) for start in (self.half, 0)
-        ]
-        return self._with_populations(row, *halves_of)
+        one, other = (
+            self.retrained.take(range(start, start + self.half)) for start in (0, self.half)
+        )
+        return self._with_populations(row, other, one)
 
     def row(
         self,

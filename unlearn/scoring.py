@@ -6,12 +6,12 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
 
-from unlearn.evals.base import Comparison, Evaluation, keyed
+from unlearn.evals.base import Comparison, Evaluation, Quantity, keyed
 from unlearn.metrics.bootstrap import Interval, bootstrap_examples, bootstrap_models
 from unlearn.outputs import Outputs, Population
 from unlearn.populations import Group, Member
@@ -110,7 +110,6 @@ class Scores:
         others = self.retrained
         if original is None and member.seed in self.seeds:  # a model is not compared with itself
             others = [r for s, r in zip(self.seeds, others, strict=True) if s != member.seed]
-        start = self.seeds[0] if original is None else original
         uses_network = any(e.uses_network for e in evaluations.values())
         net = member.net() if uses_network and member.net is not None else None
         original_state = (
@@ -120,7 +119,7 @@ class Scores:
         )
         outputs = Outputs(
             unlearned=member.read(),
-            original=self.references.outputs("original", start) if original is not None else {},
+            original={} if original is None else self.references.outputs("original", original),
             retrained=others,
             costs=member.costs,
             retrain_seconds=self.references.seconds("retrained", self.seeds),
@@ -219,7 +218,7 @@ def population_numbers(
         numbers[f"{name}/{quantity}"] = Number(
             value,
             n=count,
-            over_models=_moved(intervals[quantity], value),
+            over_models=_moved(intervals[quantity], value, evaluation.quantities[quantity]),
             over_examples=over_examples,
             at_floor=small.get(quantity),
             protocol=comparison.protocol,
@@ -227,12 +226,17 @@ def population_numbers(
     return numbers, comparison
 
 
-def _moved(interval: Interval, value: float) -> Interval:
-    """The interval around a value that was computed more exactly than its replicates."""
+def _moved(interval: Interval, value: float, quantity: Quantity) -> Interval:
+    """The interval around a value that was computed more exactly than its replicates, kept within
+    what the quantity can be."""
     shift = value - interval.estimate
-    if not math.isfinite(shift):
-        return replace(interval, estimate=value)
-    return replace(interval, estimate=value, low=interval.low + shift, high=interval.high + shift)
+    shift = shift if math.isfinite(shift) else 0.0
+    least, most = (0.0, 1.0) if quantity.unit == "%" else (-math.inf, math.inf)
+    if quantity.ideal is not None:
+        least = quantity.ideal if quantity.better == "lower" else least
+        most = quantity.ideal if quantity.better == "higher" else most
+    low, high = (min(max(end + shift, least), most) for end in (interval.low, interval.high))
+    return replace(interval, estimate=value, low=low, high=high)
 
 
 def _over_models(
@@ -255,10 +259,13 @@ def _over_models(
             )
         return known[drawn]
 
+    def one(rows_r: Tensor, rows_u: Tensor, *, quantity: str) -> float:
+        return values(rows_r, rows_u)[quantity]
+
     replicates = min(resampling.models, evaluation.max_replicates)
     return {
         quantity: bootstrap_models(
-            lambda rows_r, rows_u, quantity=quantity: values(rows_r, rows_u)[quantity],
+            partial(one, quantity=quantity),
             everything,
             everything,
             replicates=replicates,

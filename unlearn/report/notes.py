@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from unlearn.evals.base import Evaluation
 from unlearn.populations import Group
+from unlearn.report.results import COMMAND
 from unlearn.scoring import Resampling
 
 
@@ -27,11 +28,11 @@ def notes_of(
     """
     half = len(retrained) // 2
     notes = [
-        f"Intervals are {resampling.level:.0%} percentile bootstrap intervals over models; "
-        "results.csv has those over examples too. ± is the standard deviation over models.",
-        f"Noise floor: {half} retrained models scored against {half} others. With more models "
-        "the ε of a pair of populations changes, so results.csv also has every number of a "
-        "population with as many models as the floor, and the gap is taken there.",
+        f"Intervals are {resampling.level:.0%} bootstrap intervals over models; results.csv has "
+        "those over examples too.",
+        f"Noise floor: {half} retrained models scored against {half} others. ε, ε̂ and KLoM change "
+        "with the number of models, so gaps of populations are taken with as many as the floor has "
+        "(value_at_floor in results.csv).",
     ]
     notes += _missing(evaluations, retrained, groups)
     unequal = [g for g in groups if len(g) != len(retrained)]
@@ -71,16 +72,16 @@ def _missing(
 
 
 def _sentence(
-    label: str, have: int, few: Mapping[str, Evaluation], command: str, times: int
+    label: str, have: int, few: Mapping[str, Evaluation], command: str, halves: int
 ) -> str:
-    needs = ", ".join(
-        f"{name} at least {times * e.min_models} (used by its authors: {e.wants_models})"
-        for name, e in few.items()
-    )
-    count = times * max(e.min_models for e in few.values())
-    both = " for both halves of the noise floor" if times == 2 else ""
+    needs: dict[int, list[str]] = {}
+    for name, evaluation in few.items():
+        words = f"{name} (its authors used {evaluation.wants_models})"
+        needs.setdefault(halves * evaluation.min_models, []).append(words)
+    parts = [f"{count} are needed for {', '.join(names)}" for count, names in needs.items()]
+    both = ", in both halves of the noise floor" if halves == 2 else ""
     models = "model" if have == 1 else "models"
     return (
-        f"No number (-): {label} has {have} {models}; {needs}{both}. Make them with:  "
-        f"python {command} seeds={count}"
+        f"No number (-): {label} has {have} {models}; {'; '.join(parts)}{both}."
+        f"{COMMAND}python {command} seeds={max(needs)}"
     )

@@ -18,7 +18,7 @@ def text(value: float, quantity: Quantity) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     if quantity.unit == "%":
-        return f"{100 * value:.1f}"
+        return f"{100 * value:.1f}".replace("100.0", "100")
     size = abs(value)
     if size and (size < 0.001 or size >= 1e5):
         return f"{value:.1e}"
@@ -28,7 +28,7 @@ def text(value: float, quantity: Quantity) -> str:
 def interval_text(number: Number, quantity: Quantity) -> str:
     """`[low, high]`, or nothing where there is no interval."""
     interval = number.interval
-    if interval is None or math.isnan(number.value) or math.isnan(interval.low):
+    if interval is None or not math.isfinite(number.value) or math.isnan(interval.low):
         return ""
     return f"[{text(interval.low, quantity)}, {text(interval.high, quantity)}]"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def forgetting_and_utility(report: ComparisonReport) -> Figure | None:
     if up is None or across not in report.quantities:
         return None
     x_is, y_is = report.quantities[across], report.quantities[up]
-    figure, axes = _figure(report, f"{y_is.label} against test result")
+    x_name = "test accuracy" if report.task == "classification" else "test error"
+    figure, axes = _figure(report, f"{y_is.label} against {x_name}")
     floor = report.rows[0]
     if _has(floor, up) and _has(floor, across):
         _region(axes, floor.numbers[across], floor.numbers[up], x_is, y_is)
@@ -76,7 +78,7 @@ def forgetting_and_utility(report: ComparisonReport) -> Figure | None:
             markersize=7,
             label=_legend(row),
         )
-    axes.set_xlabel(heading(x_is).replace("test", "test accuracy", 1))
+    axes.set_xlabel(heading(replace(x_is, label=x_name)))
     axes.set_ylabel(heading(y_is))
     axes.margins(0.12)
     _legend_below(axes)
@@ -209,7 +211,7 @@ def _label_name(target: Tensor, problem: UnlearningProblem) -> str:
     if not problem.task.is_classification:
         return f"{float(target):.0f} {problem.task.unit}".strip()
     names = problem.task.class_names
-    return names[int(target)][:14] if names else f"label {int(target)}"
+    return f"label {names[int(target)][:14] if names else int(target)}"
 
 
 def _figure(report: ComparisonReport, title: str) -> tuple[Figure, Axes]:

@@ -27,8 +27,10 @@ def provenance_of(job: Job, retrained: Group, groups: Sequence[Group]) -> Mappin
                 "original_seeds": ranges(
                     [m.original_seed for m in group.members if m.original_seed is not None]
                 ),
-                "devices": sorted({m.costs["device"] for m in group.members}),
-                "trained_at_once": sorted({m.costs["trained_at_once"] for m in group.members}),
+                "devices": sorted({m.costs.get("device", "unknown") for m in group.members}),
+                "trained_at_once": sorted(
+                    {m.costs.get("trained_at_once", 1) for m in group.members}
+                ),
                 "command": f"python {group.more}",
                 "values": {k: v for k, v in group.values.items() if not k.startswith("_")},
             }

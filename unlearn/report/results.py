@@ -15,6 +15,7 @@ from unlearn.metrics.bootstrap import Interval
 
 RowKind = Literal["noise floor", "do-nothing", "method"]
 NOISE_FLOOR = "retrained (half vs half)"
+COMMAND = " Make them with:  "  # what stands between a note and the command that helps
 
 
 @dataclass(frozen=True)

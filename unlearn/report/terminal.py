@@ -18,7 +18,7 @@ from unlearn.report.numbers import (
     protocols,
     text,
 )
-from unlearn.report.results import ComparisonReport, Row
+from unlearn.report.results import COMMAND, ComparisonReport, Row
 
 
 def print_run_table(
@@ -91,12 +91,24 @@ def print_comparison(report: ComparisonReport) -> None:
         if populations and keys:
             console.print(escape(protocols(report, keys)), style="dim", highlight=False)
     for note in report.notes:
-        console.print(f"• {escape(note)}", highlight=False, soft_wrap="python " in note)
+        # A command must stay one line to be copied.
+        text_part, _, command = note.partition(COMMAND)
+        ending = COMMAND.strip() if command else ""
+        console.print(f"• {escape(text_part)} {ending}", highlight=False)
+        if command:
+            console.print(f"    {escape(command)}", highlight=False, soft_wrap=True)
 
 
 def _comparison_table(report: ComparisonReport, keys: list[str], title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("", min_width=14)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=0,
+    )
+    table.add_column("", min_width=14, max_width=26)
     for key in keys:
         table.add_column(escape(heading(report.quantities[key])), justify="right")
     for row in report.rows:
