@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 from unlearn.api import unlearn_model
 from unlearn.datasets.base import Table
 from unlearn.errors import UserError
-from unlearn.forget import ClassForget, RandomForget
+from unlearn.forget import ClassForget, RandomForget, SubclassForget
 from unlearn.loaders import Loader
 from unlearn.methods.amnesiac import wrong_labels
 from unlearn.methods.attention import attention_map, outputs_and_attention
@@ -84,12 +84,13 @@ def assert_same(net: nn.Module, state: dict[str, Tensor]) -> None:
 
 def toy_problem(rule: Any, *, fine: Tensor | None = None) -> UnlearningProblem:
     """Five classes of 8 x 8 images that differ in their mean pattern."""
+    test_fine = None if fine is None else fine[:20]
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(100) % 5
     patterns = torch.randn(5, 3, 8, 8, generator=generator, dtype=torch.float64)
     x = patterns[y] + 0.3 * torch.randn(100, 3, 8, 8, generator=generator, dtype=torch.float64)
     return UnlearningProblem(
-        tables={"train": Table(x, y, fine=fine), "test": Table(x[:20], y[:20])},
+        tables={"train": Table(x, y, fine=fine), "test": Table(x[:20], y[:20], fine=test_fine)},
         task=Task("classification", 5),
         forget=rule,
         build_network=tiny_network,
@@ -212,6 +213,14 @@ def test_jit_noise_stays_within_the_extremes_of_the_batch(
     x, noised = seen
     assert noised.min() == x.min() and noised.max() == x.max()
     assert (noised == x.max()).sum() > 10
+
+
+def test_jit_moves_batch_norm_statistics_only_when_told_to(trained: nn.Module) -> None:
+    problem = toy_problem(RandomForget(count=10))
+    kept = run(jit(), problem, copy_of(trained))
+    moved = run(jit(train_mode=True), problem, copy_of(trained))
+    assert torch.equal(kept[1].running_mean, trained[1].running_mean)
+    assert not torch.equal(moved[1].running_mean, trained[1].running_mean)
 
 
 @pytest.mark.parametrize("name,value", [("sigma", 0.0), ("lr", 0.0), ("draws", 0)])
@@ -428,6 +437,21 @@ def test_unsir_trains_on_noise_and_kept_images_then_on_kept_images() -> None:
     assert view.reads == {"retain"}
 
 
+def test_unsir_of_a_subclass_takes_images_of_every_kept_subclass_and_reads_no_forget_image() -> (
+    None
+):
+    fine = torch.arange(100) % 10  # subclasses 2 and 7 make up class 2
+    problem = toy_problem(SubclassForget(7), fine=fine)
+    method = unsir()
+    view = problem.view(method.requires)
+    fit(method, problem.fresh_network(1), view, seed=0, settings=TrainerSettings("cpu"))
+    impair, repair = (phase.data for phase in method.phases())
+    assert fine[repair.index].bincount(minlength=10).tolist() == [6, 6, 6, 6, 6, 6, 6, 0, 6, 6]
+    assert impair.targets.bincount().tolist() == [12, 12, 86, 12, 12]
+    assert not repair.is_forget.any()
+    assert view.examples_read == 80 + 2 * 54
+
+
 @pytest.mark.parametrize("method", [unsir(), None], ids=["unsir", "emmn"])
 def test_class_methods_refuse_random_forget_sets(method: Any) -> None:
     problem = toy_problem(RandomForget(count=10))
@@ -453,6 +477,14 @@ def test_emmn_reads_nothing_and_covers_every_class(trained: nn.Module) -> None:
     kept = torch.cat([part.table.images for part in method.noise.parts[1:]])
     labels = torch.cat([part.table.targets for part in method.noise.parts[1:]])
     assert (y == 2).all() and hard > 2 and F.cross_entropy(trained(kept), labels) < 0.5
+
+
+def test_emmn_moves_batch_norm_statistics_only_when_told_to(trained: nn.Module) -> None:
+    problem = toy_problem(ClassForget(2))
+    kept = run(emmn(), problem, copy_of(trained))
+    moved = run(emmn(train_mode=True), problem, copy_of(trained))
+    assert torch.equal(kept[1].running_mean, trained[1].running_mean)
+    assert not torch.equal(moved[1].running_mean, trained[1].running_mean)
 
 
 # ---- GKT ----------------------------------------------------------------------------------------

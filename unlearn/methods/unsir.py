@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from unlearn.errors import UserError
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.noise import copies, learn_noise
 from unlearn.methods.optimizers import OptimizerName, optimizer
@@ -43,7 +42,7 @@ class UNSIR(UnlearningMethod):
 
     Source: Tarun, Chundawat, Mandal, Kankanhalli, Fast Yet Effective Machine Unlearning, IEEE TNNLS
     2023 (arXiv 2111.08947), as set up by JiT (Foster et al., arXiv 2402.01401).
-    Reads: the retain set, and which classes are to be forgotten.
+    Reads: the retain set; of the forget set only the class that its labels name, no image.
     Differs from the official code: the noise is learned in evaluation mode, so that batch-norm
     statistics stay those of the images. With several forgotten classes, each gets a noise batch.
 
@@ -61,7 +60,7 @@ class UNSIR(UnlearningMethod):
         optimizer: `sgd`, `momentum`, `nesterov` or `adam`.
     """
 
-    requires = ("retain",)
+    requires = ("retain", "forget")
     tasks = ("classification",)
     forget_kinds = ("class", "subclass")
 
@@ -94,9 +93,8 @@ class UNSIR(UnlearningMethod):
         self.optimizer = optimizer
 
     def prepare(self) -> None:
-        if not self.data.forget_classes:
-            raise UserError("UNSIR: this forget set does not say which class its images belong to")
-        forgotten = torch.tensor(self.data.forget_classes, device=self.device)
+        classes = self.data.forget_classes or self.data.forget.targets.unique().tolist()
+        forgotten = torch.tensor(classes, device=self.device)
         labels = forgotten.repeat_interleave(self.noise_images)
         noise = learn_noise(
             self.net,
