@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unlearn.configuration import build
 from unlearn.errors import UserError
 from unlearn.evals.base import Evaluation, Quantity
 from unlearn.flags import flags_of
+from unlearn.loggers import RunLogger
 from unlearn.pairs import paired_comparisons
 from unlearn.populations import Group, method_groups, reference_group
 from unlearn.problem import UnlearningProblem
@@ -20,7 +23,7 @@ from unlearn.report.results import ComparisonReport
 from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
 from unlearn.rows import RowMaker
-from unlearn.runner import evaluation_digests
+from unlearn.runner import evaluation_digests, run_info
 from unlearn.scoring import Resampling, Scores
 from unlearn.setup import Job, evaluations_of, problem_of, references_of, settings_of
 
@@ -34,11 +37,15 @@ def evaluate(job: Job) -> dict[str, Any]:
     Raises:
         UserError: the problem has no finished run, or the store no retrained model.
     """
+    logger: RunLogger = build(job.config.logger, "logger")
+    logger.prepare()
     problem = problem_of(job)
     report = compare(job, problem, references_of(job, problem, settings_of(job)))
     report = write_report(report, problem, Path(job.config.paths.report), job.config.pictures)
     print_comparison(report)
     say(f"report: {report.folder}/index.html, and tables, pictures and examples.npz beside it")
+    info = run_info(job, problem, seed=None)
+    logger.compared(replace(info, name=f"comparison {problem.name}", method="comparison"), report)
     return {"report": str(report.folder), "rows": [row.label for row in report.rows]}
 
 

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 
 from unlearn.evals.base import Quantity
 from unlearn.methods.base import UnlearningMethod
+
+if TYPE_CHECKING:
+    from unlearn.report.results import ComparisonReport
 
 FLUSH_SECONDS = 1.0  # reading losses waits for the device, so not oftener than this
 SECRET = re.compile(r"api_?key|token|secret|password|credential", re.IGNORECASE)
@@ -47,7 +50,7 @@ class RunInfo:
 
 
 class RunLogger:
-    """Logs nothing; what other loggers do, they do in these four places.
+    """Logs nothing; what other loggers do, they do in these places.
 
     A run that is trained on its own is `started`, one of a bank only `finished`.
     """
@@ -67,6 +70,9 @@ class RunLogger:
         folder: Path,
     ) -> None:
         """A run's record was written into `folder`; quantities say what its numbers mean."""
+
+    def compared(self, info: RunInfo, report: "ComparisonReport") -> None:
+        """All runs of a problem were compared."""
 
     def failed(self) -> None:
         """The run that was started ended with an error."""

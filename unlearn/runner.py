@@ -206,9 +206,9 @@ def _run(
         raise
 
 
-def run_info(job: Job, problem: UnlearningProblem, seed: int) -> RunInfo:
+def run_info(job: Job, problem: UnlearningProblem, seed: int | None) -> RunInfo:
     """How a run is called where it is logged."""
-    method = job.choices["method"]
+    method = job.choices.get("method", "")
     asked = OmegaConf.to_container(job.config, resolve=True)
     assert isinstance(asked, dict)
     hidden = ("paths", "logger", "hydra")

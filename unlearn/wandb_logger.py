@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
 from lightning import Callback
@@ -15,6 +15,9 @@ from lightning import Callback
 from unlearn.evals.base import Quantity
 from unlearn.loggers import Loss, LossWatch, RunInfo, RunLogger, shareable
 from unlearn.terminal import say
+
+if TYPE_CHECKING:
+    from unlearn.report.results import ComparisonReport
 
 CONNECT_SECONDS = 3.0
 INIT_SECONDS = 30.0
@@ -80,6 +83,12 @@ class WandbLogger(RunLogger):
             self._guarded(self._results)(document, quantities, folder)
             self._close(0)
 
+    def compared(self, info: RunInfo, report: "ComparisonReport") -> None:
+        self._guarded(self._open)(info)
+        if self._run is not None:
+            self._guarded(self._comparison)(report)
+            self._close(0)
+
     def failed(self) -> None:
         self._watch = None
         if self._run is not None:
@@ -89,6 +98,8 @@ class WandbLogger(RunLogger):
 
     def _warm(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Tables and pictures of offline runs wait for `wandb sync` beside the runs.
+        os.environ.setdefault("WANDB_DATA_DIR", str((self.folder / "wandb").absolute()))
         import wandb
 
         wandb.setup(settings=self._settings())
@@ -96,9 +107,12 @@ class WandbLogger(RunLogger):
     def _open(self, info: RunInfo) -> None:
         if _broken.is_set():
             return
+        if self._warming is None:
+            self.prepare()
         if self._warming is not None:
             self._warming.join()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if _broken.is_set():
+            return
         import wandb
 
         mode = self._mode()
@@ -160,10 +174,37 @@ class WandbLogger(RunLogger):
             [key, *(_meaning(quantities.get(key), value))] for key, value in sorted(metrics.items())
         ]
         self._run.log({"table": wandb.Table(columns=columns, data=rows)})
-        self.pictures(sorted(folder.glob("*.png")))
+        self._pictures(sorted(folder.glob("*.png")))
 
-    def pictures(self, files: Sequence[Path]) -> None:
-        """Show pictures of useful size."""
+    def _comparison(self, report: "ComparisonReport") -> None:
+        import wandb
+
+        keys = list(report.quantities)
+        columns = ["row", "kind", "models"]
+        for key in keys:
+            columns += [key, f"{key} low", f"{key} high"]
+        rows = []
+        for row in report.rows:
+            cells: list[Any] = [row.label, row.kind, len(row.runs)]
+            for key in keys:
+                number = row.numbers.get(key)
+                interval = number.interval if number else None
+                ends = (interval.low, interval.high) if interval else (None, None)
+                values = (number.value if number else None, *ends)
+                cells += [None if v is None or v != v else float(v) for v in values]
+                if number and number.value == number.value:
+                    self._run.summary[f"{row.label}/{key}"] = float(number.value)
+            rows.append(cells)
+        self._run.log({"comparison": wandb.Table(columns=columns, data=rows)})
+        self._pictures(list(report.pictures.values()))
+        if report.folder is not None:
+            artifact = wandb.Artifact(f"report-{report.name}", type="report")
+            # Not the page: it states command lines, with the folders of this machine.
+            for file in sorted(report.folder.glob("results.*")):
+                artifact.add_file(str(file), name=file.name)
+            self._run.log_artifact(artifact)
+
+    def _pictures(self, files: Sequence[Path]) -> None:
         import wandb
 
         small = [file for file in files if file.stat().st_size <= FILES_MB * 1e6]
