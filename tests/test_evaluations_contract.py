@@ -52,6 +52,7 @@ def test_evaluation_keeps_the_contract(name, home):
                 [predictions(problem, 2)],
                 COSTS,
                 9.0,
+                problem.fresh_network(1).state_dict(),
             )
             numbers = evaluation.compute(outputs, problem, net)
             again = evaluation.compute(outputs, problem, net)
@@ -79,7 +80,12 @@ def test_numbers_do_not_depend_on_what_else_is_on(home):
     everything = compose_job("eval=full", "logger=none", home=home)
     problem = problem_of(everything)
     outputs = Outputs(
-        predictions(problem, 0), predictions(problem, 1), [predictions(problem, 2)], COSTS, 9.0
+        predictions(problem, 0),
+        predictions(problem, 1),
+        [predictions(problem, 2)],
+        COSTS,
+        9.0,
+        problem.fresh_network(1).state_dict(),
     )
     net = problem.fresh_network(0).eval()
     together = {

@@ -36,7 +36,7 @@ class Cost(Evaluation):
         return {
             "seconds": costs["seconds"],
             "retrain_share": costs["seconds"] / base if base else math.nan,
-            "steps": costs["steps"],
-            "examples_read": costs["examples_read"],
+            "steps": float(costs["steps"]),
+            "examples_read": float(costs["examples_read"]),
             "peak_memory": costs["peak_memory"] / 2**20,
         }

@@ -13,7 +13,7 @@ from unlearn.setup import Job
 
 
 def provenance_of(job: Job, retrained: Group, groups: Sequence[Group]) -> Mapping[str, Any]:
-    """Everything a reader needs to repeat the comparison, JSON only; no absolute path."""
+    """Everything a reader needs to repeat the comparison, JSON only."""
     return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python evaluate.py", *job.overrides]),
