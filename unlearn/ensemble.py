@@ -115,33 +115,17 @@ def _together(
     """Train all seeds side by side and publish them."""
     device = settings.device
     begin = time.perf_counter()
-    members, prepare_seconds = [], []
-    for seed in seeds:
-        prepared = time.perf_counter()
-        method, net, view = make(seed)
-        check_stacks(method)
-        start(method, net, view, seed, settings)
-        members.append(method)
-        prepare_seconds.append(time.perf_counter() - prepared)
     lanes = min(lanes_of(settings), len(seeds))
-    groups = [range(lane, len(seeds), lanes) for lane in range(lanes)]
-    stop = Event()
-
-    def train(group: range) -> None:
-        chosen = [members[i] for i in group]
-        train_stacked(chosen, [seeds[i] for i in group], settings.autocast, stop)
-
-    if lanes == 1:
-        train(groups[0])
-    else:
-        with _one_thread_each(), ThreadPoolExecutor(lanes) as pool:
-            running = [pool.submit(train, group) for group in groups]
-            try:
-                done, _ = wait(running, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-            finally:
-                stop.set()
+    with _threads(1 if lanes > 1 else torch.get_num_threads()):
+        members, prepare_seconds = [], []
+        for seed in seeds:
+            prepared = time.perf_counter()
+            method, net, view = make(seed)
+            check_stacks(method)
+            start(method, net, view, seed, settings)
+            members.append(method)
+            prepare_seconds.append(time.perf_counter() - prepared)
+        _train_in_lanes(members, seeds, settings, lanes)
     synchronize(device)
     seconds = (time.perf_counter() - begin) / len(seeds)
     for seed, method, prepared in zip(seeds, members, prepare_seconds, strict=True):
@@ -157,11 +141,34 @@ def _together(
         finished(seed, method, costs)
 
 
+def _train_in_lanes(
+    members: Sequence[UnlearningMethod],
+    seeds: Sequence[int],
+    settings: TrainerSettings,
+    lanes: int,
+) -> None:
+    """Divide prepared members among lanes and train each lane's as one stack."""
+    stop = Event()
+
+    def train(lane: int) -> None:
+        train_stacked(members[lane::lanes], seeds[lane::lanes], settings.autocast, stop)
+
+    with ThreadPoolExecutor(lanes) as pool:
+        running = [pool.submit(train, lane) for lane in range(lanes)]
+        try:
+            done, _ = wait(running, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        finally:
+            stop.set()
+
+
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Operations inside use one thread, so that lanes do not wait for each other's workers."""
+def _threads(number: int) -> Iterator[None]:
+    """Operations inside use so many threads: one where lanes run side by side, so that they do
+    not wait for each other's workers."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """Device, precision and the Lightning trainer; one pass of a method through it."""
 
+import math
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -118,7 +119,10 @@ class FiniteLoss(Callback):
         self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any
     ) -> None:
         assert isinstance(module, UnlearningMethod)
-        self.pending.append((module.steps_done, outputs["loss"].detach()))
+        loss = outputs["loss"]
+        if module.device.type == "cpu" and math.isfinite(loss):
+            return
+        self.pending.append((module.steps_done, loss.detach()))
         if module.device.type == "cpu" or len(self.pending) >= 50:
             self.flush(module)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from unlearn.errors import UserError
 from unlearn.loaders import Augment, Loader, PairedLoader
@@ -209,6 +210,7 @@ class UnlearningMethod(LightningModule):
         """Optimizer and per-step schedule of a phase, as Lightning wants them."""
         parameters = self.net.parameters() if phase.parameters is None else phase.parameters
         optimizer = phase.optimizer(parameters)
+        _fuse(optimizer)
         if phase.scheduler is None:
             return optimizer
         per_epoch = len(self._loader)
@@ -239,6 +241,15 @@ class UnlearningMethod(LightningModule):
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         return batch  # loaders deliver on the device
+
+
+def _fuse(optimizer: Optimizer) -> None:
+    """Let one kernel update all parameters, where the optimizer has one and nobody chose."""
+    for group in optimizer.param_groups:
+        free = all(group.get(key, True) is None for key in ("fused", "foreach"))
+        floats = all(p.is_floating_point() and not p.is_sparse for p in group["params"])
+        if free and floats and not group.get("differentiable", False):
+            group["fused"] = True
 
 
 def check(
