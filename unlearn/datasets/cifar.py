@@ -85,7 +85,6 @@ class CIFAR(Dataset):
             data = family(root, train=train)
         except RuntimeError:  # torchvision: not there, or not intact
             try:
-                root.mkdir(parents=True, exist_ok=True)
                 data = family(root, train=train, download=True)
             except Exception as error:
                 raise UserError(

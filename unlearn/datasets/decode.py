@@ -144,7 +144,7 @@ def _in_threads(work: Callable[[int], int], count: int, text: str) -> None:
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         Progress(*columns, console=Console(stderr=True), transient=True) as bar,
-        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+        ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool,
     ):
         task = bar.add_task(text, total=count)
         futures = [pool.submit(work, start) for start in range(0, count, CHUNK)]

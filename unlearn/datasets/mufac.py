@@ -126,6 +126,6 @@ def kept(roles: dict[str, _Role]) -> dict[str, np.ndarray]:
                 keep.append(row)
         dropped = len(part.pixels.ids) - len(keep)
         if dropped:
-            log.info("%d exact copies left out of the %s images (dataset.clean)", dropped, role)
+            log.warning("%d exact copies left out of the %s images (dataset.clean)", dropped, role)
         rows[role] = np.array(keep, dtype=np.int64)
     return rows
