@@ -20,11 +20,11 @@ from unlearn.splits import Batch, Pair
 from unlearn.stackable import (
     HONOURED,
     NotStackable,
-    alike,
     check_elementwise,
     check_stacks,
     parameter_groups,
     phase_shape,
+    relative_rates,
 )
 
 Autocast = Callable[[], AbstractContextManager[Any]]
@@ -75,10 +75,7 @@ class Stack:
         except RuntimeError as error:
             raise NotStackable(f"the members' networks differ: {error}") from error
         groups = [parameter_groups(method) for method in methods]
-        for other in groups[1:]:
-            if not alike(groups[0], other):
-                raise NotStackable("the members' parameter groups differ")
-        self.groups = groups[0]
+        self.groups, self.rates = groups[0], relative_rates(groups)
         self._state = {**self.parameters, **self.buffers}
         for number, module in enumerate(modules):
             for name, tensor in _named_state(module):
@@ -109,6 +106,8 @@ class Stack:
         schedule = made["lr_scheduler"]["scheduler"] if isinstance(made, dict) else None
         optimizer = made["optimizer"] if isinstance(made, dict) else made
         check_elementwise(optimizer)
+        if schedule is not None and self._own_rates():
+            raise NotStackable("the members' learning rates differ and are scheduled")
         return optimizer, schedule
 
     def train(self, seeds: Sequence[int], stop: Event) -> None:
@@ -133,7 +132,7 @@ class Stack:
                     self._hook(optimizer)
                 if phase.gradient_clip is not None:
                     self._clip(optimizer, phase.gradient_clip)
-                optimizer.step()
+                self._step(optimizer)
                 if schedule is not None:
                     schedule.step()
                 for method in self.methods:
@@ -142,6 +141,22 @@ class Stack:
                 if losses.device.type == "cpu" or len(pending) >= CHECK_EVERY:
                     self._check(pending, seeds, phase)
             self._check(pending, seeds, phase)
+
+    def _own_rates(self) -> bool:
+        return any(rate != 1 for group in self.rates for rate in group)
+
+    @torch.no_grad()
+    def _step(self, optimizer: Optimizer) -> None:
+        """A step in which every member moves at its own rates."""
+        if not self._own_rates():
+            optimizer.step()
+            return
+        before = [[p.clone() for p in group["params"]] for group in optimizer.param_groups]
+        optimizer.step()
+        for group, old, rates in zip(optimizer.param_groups, before, self.rates, strict=True):
+            for parameter, start in zip(group["params"], old, strict=True):
+                factor = parameter.new_tensor(rates).view(-1, *[1] * (parameter.dim() - 1))
+                parameter.copy_(start + factor * (parameter - start))
 
     def release(self) -> None:
         """Copy every member's state out of the stack."""

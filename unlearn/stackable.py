@@ -1,7 +1,6 @@
 """When members of a bank may share their training steps."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -23,7 +22,8 @@ STEPPING = (
 )
 # The one hook that is honoured here: it sees the gradients of its own member.
 HONOURED = "on_before_optimizer_step"
-# Optimizers that treat every entry on its own, so that members cannot disturb each other.
+# Optimizers that treat every entry on its own, so that members cannot disturb each other, and
+# whose step is proportional to the learning rate.
 ELEMENTWISE = (SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad)
 
 
@@ -89,17 +89,23 @@ def parameter_groups(method: UnlearningMethod) -> list[tuple[list[str], dict[str
     return groups
 
 
-def alike(first: list[tuple[list[str], dict[str, Any]]], other: Any) -> bool:
-    """Equal groups with equal options; rates that were measured may differ by rounding."""
-    if [names for names, _ in first] != [names for names, _ in other]:
-        return False
-    for (_, mine), (_, its) in zip(first, other, strict=True):
-        if mine.keys() != its.keys():
-            return False
-        for key, value in mine.items():
-            if isinstance(value, float) and isinstance(its[key], float):
-                if not math.isclose(value, its[key], rel_tol=1e-4):
-                    return False
-            elif value != its[key]:
-                return False
-    return True
+Groups = list[tuple[list[str], dict[str, Any]]]
+
+
+def relative_rates(members: Sequence[Groups]) -> list[list[float]]:
+    """Learning rates of the members relative to the first one's, `[group][member]`.
+
+    Raises:
+        NotStackable: groups differ in anything but the rate.
+    """
+    first = members[0]
+    for other in members[1:]:
+        if [names for names, _ in first] != [names for names, _ in other]:
+            raise NotStackable("the members' parameter groups differ")
+        for (_, mine), (_, its) in zip(first, other, strict=True):
+            if {**mine, "lr": None} != {**its, "lr": None} or ("lr" in mine) != ("lr" in its):
+                raise NotStackable("the members' parameter groups differ")
+    rates = [[groups[i][1].get("lr", 1.0) for groups in members] for i in range(len(first))]
+    if any(not group[0] and any(group) for group in rates):
+        raise NotStackable("the first member's learning rate is 0 and another's is not")
+    return [[rate / (group[0] or 1.0) for rate in group] for group in rates]
