@@ -22,7 +22,7 @@ from unlearn.merged_channels import MergedChannels
 from unlearn.methods.base import Phase, UnlearningMethod
 from unlearn.methods.finetune import Finetune
 from unlearn.methods.gisa import GISA
-from unlearn.methods.optimizers import optimizer
+from unlearn.methods.parts.optimizers import optimizer
 from unlearn.problem import UnlearningProblem
 from unlearn.recipe import Recipe
 from unlearn.schedules import one_cycle

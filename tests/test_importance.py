@@ -11,7 +11,7 @@ from torch import nn
 
 from unlearn.api import problem_from, unlearn_model
 from unlearn.methods.gisa import GISA, rate_factor
-from unlearn.methods.importance import batch_importances
+from unlearn.methods.parts.importance import batch_importances
 from unlearn.methods.ssd import dampen_
 from unlearn.splits import Batch, Pair
 from unlearn.task import Task

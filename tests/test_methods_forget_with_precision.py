@@ -17,9 +17,9 @@ from unlearn.methods.activation_reset import ActivationReset, excited
 from unlearn.methods.hybrid import Hybrid
 from unlearn.methods.label_poisoning import LabelPoisoning
 from unlearn.methods.label_poisoning_full import LabelPoisoningFull
-from unlearn.methods.layers import main_path_convolutions, mean_outputs
-from unlearn.methods.reinitialisation import quantile, redraw_, similar
-from unlearn.methods.relabelling import noisy_targets, random_labels
+from unlearn.methods.parts.layers import main_path_convolutions, mean_outputs
+from unlearn.methods.parts.reinitialisation import quantile, redraw_, similar
+from unlearn.methods.parts.relabelling import noisy_targets, random_labels
 from unlearn.methods.selective_pruning import SelectivePruning
 from unlearn.methods.selective_pruning_complex import SelectivePruningComplex
 from unlearn.methods.selective_pruning_last import SelectivePruningLast

@@ -20,9 +20,9 @@ from unlearn.methods.contrastive_finetune import (
     contrast,
     uniform_divergence,
 )
-from unlearn.methods.layers import last_linear, penultimate_features
-from unlearn.methods.sampling import fresh_seed, random_sample
-from unlearn.methods.similarity import nearest, similarity_sample
+from unlearn.methods.parts.layers import last_linear, penultimate_features
+from unlearn.methods.parts.sampling import fresh_seed, random_sample
+from unlearn.methods.parts.similarity import nearest, similarity_sample
 from unlearn.problem import ProblemView
 from unlearn.splits import Batch
 

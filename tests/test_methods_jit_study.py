@@ -16,15 +16,15 @@ from unlearn.errors import UserError
 from unlearn.forget import ClassForget, RandomForget, SubclassForget
 from unlearn.loaders import Loader
 from unlearn.methods.amnesiac import wrong_labels
-from unlearn.methods.attention import attention_map, outputs_and_attention
-from unlearn.methods.distillation import distillation_loss, kl_divergence, soft_targets
 from unlearn.methods.emmn import EMMN
 from unlearn.methods.fisher import FisherForgetting, noise_variance
-from unlearn.methods.fisher_information import fisher_diagonal
 from unlearn.methods.gkt import GKT, gate, one_cycle
-from unlearn.methods.image_generator import ImageGenerator
 from unlearn.methods.jit import JiT, lipschitz_quotients
-from unlearn.methods.noise import copies, learn_noise
+from unlearn.methods.parts.attention import attention_map, outputs_and_attention
+from unlearn.methods.parts.distillation import distillation_loss, kl_divergence, soft_targets
+from unlearn.methods.parts.fisher_information import fisher_diagonal
+from unlearn.methods.parts.image_generator import ImageGenerator
+from unlearn.methods.parts.noise import copies, learn_noise
 from unlearn.methods.unsir import UNSIR, first_of_each
 from unlearn.problem import UnlearningProblem
 from unlearn.splits import Split

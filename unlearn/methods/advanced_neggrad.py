@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.optimizers import OptimizerName
-from unlearn.methods.stage import Stage
+from unlearn.methods.parts.optimizers import OptimizerName
+from unlearn.methods.parts.stage import Stage
 from unlearn.splits import Pair
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.optimizers import OptimizerName, optimizer
+from unlearn.methods.parts.optimizers import OptimizerName, optimizer
 from unlearn.splits import Batch
 
 

@@ -4,11 +4,11 @@ from torch import Tensor
 
 from unlearn.errors import UserError
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.distillation import Reduction, frozen_copy, kl_divergence
-from unlearn.methods.optimizers import OptimizerName
-from unlearn.methods.sampling import fresh_seed, random_sample
-from unlearn.methods.stage import Stage
-from unlearn.methods.teachers import answers
+from unlearn.methods.parts.distillation import Reduction, frozen_copy, kl_divergence
+from unlearn.methods.parts.optimizers import OptimizerName
+from unlearn.methods.parts.sampling import fresh_seed, random_sample
+from unlearn.methods.parts.stage import Stage
+from unlearn.methods.parts.teachers import answers
 from unlearn.splits import Batch
 
 

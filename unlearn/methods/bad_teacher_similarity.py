@@ -6,14 +6,14 @@ from torch import Tensor
 
 from unlearn.loaders import Loader, PairedLoader
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.distillation import frozen_copy
-from unlearn.methods.interleaving import Alternating
-from unlearn.methods.layers import penultimate_features
-from unlearn.methods.optimizers import OptimizerName
-from unlearn.methods.sampling import fresh_seed
-from unlearn.methods.similarity import nearest, similarity_sample
-from unlearn.methods.stage import Stage
-from unlearn.methods.teachers import answers
+from unlearn.methods.parts.distillation import frozen_copy
+from unlearn.methods.parts.interleaving import Alternating
+from unlearn.methods.parts.layers import penultimate_features
+from unlearn.methods.parts.optimizers import OptimizerName
+from unlearn.methods.parts.sampling import fresh_seed
+from unlearn.methods.parts.similarity import nearest, similarity_sample
+from unlearn.methods.parts.stage import Stage
+from unlearn.methods.parts.teachers import answers
 from unlearn.splits import Batch
 
 

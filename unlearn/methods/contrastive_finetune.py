@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from unlearn.loaders import Loader, PairedLoader
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.interleaving import Zipped
+from unlearn.methods.parts.interleaving import Zipped
 from unlearn.splits import Batch, Pair
 
 

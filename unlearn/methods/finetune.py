@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.optimizers import OptimizerName, optimizer
+from unlearn.methods.parts.optimizers import OptimizerName, optimizer
 from unlearn.splits import Batch
 
 

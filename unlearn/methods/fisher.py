@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from unlearn.methods.base import UnlearningMethod, check
-from unlearn.methods.fisher_information import fisher_diagonal
+from unlearn.methods.parts.fisher_information import fisher_diagonal
 
 
 def noise_variance(

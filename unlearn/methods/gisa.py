@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.importance import batch_importances
-from unlearn.methods.optimizers import OptimizerName, optimizer
+from unlearn.methods.parts.importance import batch_importances
+from unlearn.methods.parts.optimizers import OptimizerName, optimizer
 from unlearn.splits import Pair
 
 EPSILON = 1e-8

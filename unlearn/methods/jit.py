@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.optimizers import optimizer
+from unlearn.methods.parts.optimizers import optimizer
 from unlearn.splits import Batch
 
 EPSILON = 1e-12

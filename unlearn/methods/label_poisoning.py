@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.relabelling import poisoned
-from unlearn.methods.stage import Stage
+from unlearn.methods.parts.relabelling import poisoned
+from unlearn.methods.parts.stage import Stage
 from unlearn.splits import Batch
 
 

@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.reinitialisation import Order
-from unlearn.methods.relabelling import poisoned
-from unlearn.methods.stage import Stage
+from unlearn.methods.parts.reinitialisation import Order
+from unlearn.methods.parts.relabelling import poisoned
+from unlearn.methods.parts.stage import Stage
 from unlearn.schedules import cosine
 from unlearn.splits import Batch
 

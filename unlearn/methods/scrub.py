@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.distillation import distillation_loss, frozen_copy
-from unlearn.methods.optimizers import OptimizerName, optimizer
+from unlearn.methods.parts.distillation import distillation_loss, frozen_copy
+from unlearn.methods.parts.optimizers import OptimizerName, optimizer
 from unlearn.recipe import OptimizerFactory
 from unlearn.splits import Batch
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.reinitialisation import Order, overfitting, redraw_, repair, similar
-from unlearn.methods.sampling import random_sample
-from unlearn.methods.stage import Stage
+from unlearn.methods.parts.reinitialisation import Order, overfitting, redraw_, repair, similar
+from unlearn.methods.parts.sampling import random_sample
+from unlearn.methods.parts.stage import Stage
 from unlearn.splits import Batch
 
 

@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.layers import last_linear
-from unlearn.methods.reinitialisation import Order, overfitting, redraw_, repair, similar
-from unlearn.methods.stage import Stage
+from unlearn.methods.parts.layers import last_linear
+from unlearn.methods.parts.reinitialisation import Order, overfitting, redraw_, repair, similar
+from unlearn.methods.parts.stage import Stage
 from unlearn.splits import Batch
 
 

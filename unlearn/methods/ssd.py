@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unlearn.methods.base import UnlearningMethod, check
-from unlearn.methods.importance import batch_importances
+from unlearn.methods.parts.importance import batch_importances
 
 
 @torch.no_grad()

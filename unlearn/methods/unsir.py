@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from unlearn.methods.base import Phase, UnlearningMethod, check
-from unlearn.methods.noise import copies, learn_noise
-from unlearn.methods.optimizers import OptimizerName, optimizer
+from unlearn.methods.parts.noise import copies, learn_noise
+from unlearn.methods.parts.optimizers import OptimizerName, optimizer
 from unlearn.splits import Batch, Split
 
 

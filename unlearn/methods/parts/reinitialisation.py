@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn.methods.base import Phase, UnlearningMethod
-from unlearn.methods.stage import Stage
+from unlearn.methods.parts.stage import Stage
 from unlearn.splits import Batch, Split
 
 Order = Literal["shuffled", "source"]

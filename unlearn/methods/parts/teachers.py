@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from unlearn.methods.distillation import soft_targets
+from unlearn.methods.parts.distillation import soft_targets
 from unlearn.splits import Batch
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unlearn.methods.base import Phase, check
-from unlearn.methods.optimizers import OptimizerName, optimizer
+from unlearn.methods.parts.optimizers import OptimizerName, optimizer
 from unlearn.splits import Split
 
 
