@@ -31,9 +31,9 @@ def batch_importances(net: nn.Module, task: Task, loader: Iterable[Batch]) -> di
     for batch in loader:
         loss = task.criterion(net(batch.x), batch.y)
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        for total, gradient in zip(totals, gradients, strict=True):
-            if gradient is not None:
-                total.addcmul_(gradient, gradient)
+        used = [(t, g) for t, g in zip(totals, gradients, strict=True) if g is not None]
+        squared = [gradient for _, gradient in used]
+        torch._foreach_addcmul_([total for total, _ in used], squared, squared)
         batches += 1
     torch._foreach_div_(totals, batches)
     return dict(zip(names, totals, strict=True))

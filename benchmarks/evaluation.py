@@ -1,0 +1,71 @@
+"""The per-run evaluations against one forward pass of a model over every split, in turns.
+
+    python benchmarks/evaluation.py --json evaluation.json
+
+Trains the reference models of the default problem in a temporary folder first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from workloads import alternating, job, paired_ratio, quiet, table, write
+
+from unlearn import runner
+from unlearn.outputs import collect
+from unlearn.setup import evaluations_of, problem_of, references_of, settings_of
+from unlearn.trainer import Costs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--eval", default="full", help="file in conf/eval")
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--trainer", default="cpu")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    quiet()
+    with tempfile.TemporaryDirectory() as folder:
+        places = [f"paths.{name}={folder}/{name}" for name in ("store", "runs", "report")]
+        chosen = (f"dataset={options.dataset}", f"trainer={options.trainer}", "logger=none")
+        work = job("method=original", f"eval={options.eval}", *chosen, *places)
+        runner.unlearn(work)
+        problem, settings = problem_of(work), settings_of(work)
+        references = references_of(work, problem, settings)
+        evaluations = evaluations_of(work, problem)
+        net = references.net("original", 0)
+        keep = references.retain_examples
+        forward = partial(collect, net, problem, problem.splits, settings, keep)
+        costs = Costs(1.0, 0.0, 1, 1, 1, 1, "none")  # what a method paid does not matter here
+        outputs = runner.gather(references, work.config, 0, forward(), asdict(costs))
+        calls = {
+            "forward pass": forward,
+            "all evaluations": lambda: runner.evaluate(evaluations, outputs, problem, net),
+            **{
+                name: partial(runner.evaluate, {name: one}, outputs, problem, net)
+                for name, one in evaluations.items()
+            },
+        }
+        timings = alternating(calls, options.repeats)
+    rows = [
+        {
+            "what": name,
+            "seconds": timed["median"],
+            "ratio to forward pass": paired_ratio(timings, name, "forward pass"),
+        }
+        for name, timed in timings.items()
+    ]
+    table(rows)
+    write(options.json, {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()
