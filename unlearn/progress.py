@@ -1,6 +1,7 @@
 """Progress of long work: a bar on a terminal, a line a minute in batch jobs."""
 
 import time
+from functools import cache
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -64,3 +65,9 @@ class TrainingProgress(Callback):
     ) -> None:
         if self.live and hasattr(self, "bar"):
             self.bar.stop()
+
+
+@cache
+def say_once(text: str) -> None:
+    """`say`, but not again in this process."""
+    say(text)

@@ -1,6 +1,7 @@
 """From a composed Hydra config to objects: problem, references, evaluations."""
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from unlearn.datasets.base import Dataset, Table
 from unlearn.errors import UserError
 from unlearn.evals.base import Evaluation
 from unlearn.problem import UnlearningProblem, canonical_digest
-from unlearn.progress import TrainingProgress
+from unlearn.progress import TrainingProgress, say_once
 from unlearn.references import References
 from unlearn.store import Store
 from unlearn.trainer import TrainerSettings
@@ -145,16 +146,28 @@ def references_of(job: Job, problem: UnlearningProblem, settings: TrainerSetting
 
 
 def evaluations_of(job: Job, problem: UnlearningProblem) -> dict[str, Evaluation]:
-    """The chosen evaluations by name, checked against the task.
+    """The chosen evaluations by name.
+
+    Of a preset, such as `eval=standard`, those that are not defined for the task are left out,
+    and a line says so.
 
     Raises:
-        UserError: an evaluation is not defined for the task.
+        UserError: an evaluation asked for by its own name is not defined for the task.
     """
-    chosen = {}
+    chosen, left_out = {}, []
     for name, config in job.config.eval.items():
         evaluation: Evaluation = build(config, f"eval.{name}")
-        evaluation.check_task(str(name), problem)
-        chosen[str(name)] = evaluation
+        if evaluation.supports(problem):
+            chosen[str(name)] = evaluation
+        elif re.search(rf"\b{name}\b", job.choices["eval"]):
+            raise UserError(
+                f"eval.{name} is defined for {' and '.join(evaluation.tasks)}, and this dataset's "
+                f"task is {problem.task.kind}: leave it out of eval="
+            )
+        else:
+            left_out.append(str(name))
+    if left_out:
+        say_once(f"not defined for {problem.task.kind}, so left out: {', '.join(left_out)}")
     return chosen
 
 

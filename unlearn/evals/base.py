@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 from lightning import Callback
 from torch import Tensor, nn
 
-from unlearn.errors import UserError
 from unlearn.metrics.bootstrap import Location
 from unlearn.outputs import Outputs, Population
 from unlearn.problem import UnlearningProblem
@@ -121,17 +120,9 @@ class Evaluation(Callback):
         """The quantities as they mean on this problem; the same everywhere unless overridden."""
         return self.quantities
 
-    def check_task(self, name: str, problem: UnlearningProblem) -> None:
-        """Refuse a task this evaluation is not defined for.
-
-        Raises:
-            UserError: naming the evaluation and the task.
-        """
-        if problem.task.kind not in self.tasks:
-            raise UserError(
-                f"eval.{name} is defined for {' and '.join(self.tasks)}, and this dataset's task "
-                f"is {problem.task.kind}: leave it out with '~eval.{name}'"
-            )
+    def supports(self, problem: UnlearningProblem) -> bool:
+        """Whether its numbers are defined for the problem's task."""
+        return problem.task.kind in self.tasks
 
     def needed_splits(self, problem: UnlearningProblem) -> set[str]:
         """Names of the splits whose outputs this evaluation reads on this problem."""
