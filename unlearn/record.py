@@ -43,10 +43,12 @@ class RunRecord:
 def write_record(
     folder: Path, document: dict[str, Any], outputs: BySplit, state: dict[str, Tensor] | None
 ) -> RunRecord:
-    """Publish a run, in place of an older one if there is."""
+    """Publish a run, in place of an older one if there is. One process at a time may write it."""
     tensors = {"outputs": pack(outputs)}
     if state is not None:
         tensors["model"] = state
+    for stale in folder.parent.glob(f".*{folder.name}.*.*"):  # left by a killed writer
+        shutil.rmtree(stale, ignore_errors=True)
     fresh = folder.parent / f".{folder.name}.new.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     write_folder(fresh, tensors, {"record": document})
     if folder.exists():

@@ -63,9 +63,10 @@ def write_folder(
         sums = {file.name: _checksum(file.read_bytes()) for file in sorted(aside.iterdir())}
         (aside / "checksums.json").write_text(json.dumps(sums, indent=1))
         aside.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
         raise UserError(
-            f"cannot write {folder}: {error.strerror or error}; free some space or choose another "
+            f"cannot write {folder}: {why}; free some space or choose another "
             "folder with paths.store or paths.runs"
         ) from error
     finally:

@@ -98,12 +98,13 @@ class Sweep:
 
     def line(self) -> str:
         """Progress in one line: done, skipped, failed, running, expected end."""
-        counts = Counter(job.state for job in self.states().values())
+        states = list(self.states().values())
+        counts = Counter(job.state for job in states)
         parts = [f"{counts['done']} of {len(self.labels)} done"]
         others: tuple[State, ...] = ("skipped", "refused", "failed", "stopped", "running")
         parts += [f"{counts[state]} {state}" for state in others if counts[state]]
         worked = counts["done"] + counts["failed"]
-        left = len(self.labels) - sum(counts[state] for state in FINAL)
+        left = len(self.labels) - sum(job.state in FINAL for job in states)
         text = "sweep: " + ", ".join(parts)
         if worked and left:
             seconds = (time.monotonic() - self.started) / worked * left

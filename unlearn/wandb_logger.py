@@ -169,7 +169,7 @@ class WandbLogger(RunLogger):
             }
         )
         self._run.summary.update({**metrics, "costs": document["costs"]})
-        columns = ["metric", "label", "value", "better"]
+        columns: list[str | int] = ["metric", "label", "value", "better"]
         rows = [
             [key, *(_meaning(quantities.get(key), value))] for key, value in sorted(metrics.items())
         ]
@@ -180,7 +180,7 @@ class WandbLogger(RunLogger):
         import wandb
 
         keys = list(report.quantities)
-        columns = ["row", "kind", "models"]
+        columns: list[str | int] = ["row", "kind", "models"]
         for key in keys:
             columns += [key, f"{key} low", f"{key} high"]
         rows = []
