@@ -24,7 +24,7 @@ from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
 from unlearn.rows import RowMaker
 from unlearn.runner import evaluation_digests, run_info
-from unlearn.scoring import Resampling, Scores
+from unlearn.scoring import Resampling, Scores, concurrently
 from unlearn.setup import Job, evaluations_of, problem_of, references_of, settings_of
 
 
@@ -81,13 +81,13 @@ def compare(job: Job, problem: UnlearningProblem, references: References) -> Com
         evaluation_digests(job, evaluations),
         list(range(config.references.retrained)),
     )
-    floor_metrics = [scores.of(member) for member in retrained.members]
+    floor_metrics = concurrently(scores.of, retrained.members)
     maker = RowMaker(problem, evaluations, retrained, resampling)
     quantities = _quantities(problem, evaluations)
     rows = [maker.noise_floor(floor_metrics)]
     for group in chosen:
         say(f"comparing {group.label}: {len(group)} models with {len(retrained)} retrained ones")
-        metrics = [scores.of(member) for member in group.members]
+        metrics = concurrently(scores.of, group.members)
         flags = _flags(group, problem, references, scores)
         rows.append(maker.row(group, metrics, floor_metrics, rows[0], flags))
     headline = [key for key, quantity in quantities.items() if quantity.headline]

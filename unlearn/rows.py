@@ -8,13 +8,20 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from unlearn.evals.base import Evaluation
+from unlearn.evals.base import Comparison, Evaluation
 from unlearn.metrics.bootstrap import Interval
 from unlearn.outputs import Population
 from unlearn.populations import Group
 from unlearn.problem import UnlearningProblem
 from unlearn.report.results import NOISE_FLOOR, Number, Row, RowKind
-from unlearn.scoring import Metrics, Resampling, per_run_numbers, population, population_numbers
+from unlearn.scoring import (
+    Metrics,
+    Resampling,
+    concurrently,
+    per_run_numbers,
+    population,
+    population_numbers,
+)
 
 
 class RowMaker:
@@ -76,37 +83,36 @@ class RowMaker:
             tuple(flags),
             group.values,
         )
-        row = self._with_populations(
-            row, population(group, self.problem), self.retrained, self.half
-        )
+        row = self._with_populations(row, population(group, self.problem), self.retrained)
         numbers = {
             key: number if number.gap else replace(number, gap=self._to_floor(number, floor, key))
             for key, number in row.numbers.items()
         }
         return replace(row, numbers=numbers)
 
-    def _with_populations(
-        self, row: Row, unlearned: Population, retrained: Population, floor_models: int = 0
-    ) -> Row:
+    def _with_populations(self, row: Row, unlearned: Population, retrained: Population) -> Row:
         numbers = dict(row.numbers)
         examples: dict[str, Tensor] = {}
         scores: dict[str, Mapping[str, Tensor]] = {}
-        count = min(len(unlearned), len(retrained))
-        for name, evaluation in self.evaluations.items():
-            if count < evaluation.min_models:
-                note = f"{count} models of each kind, at least {evaluation.min_models} are needed"
-                for quantity in evaluation.quantities:
-                    numbers[f"{name}/{quantity}"] = Number(math.nan, n=count, note=note)
-                continue
-            found, comparison = population_numbers(
-                name,
-                evaluation,
-                unlearned,
-                retrained,
-                self.problem,
-                self.resampling,
-                floor_models,
+        available = min(len(unlearned), len(retrained))
+        enough = {name: e for name, e in self.evaluations.items() if available >= e.min_models}
+
+        def compared(name: str) -> tuple[dict[str, Number], Comparison]:
+            # As many models as the noise floor has, so that it is the floor of this number.
+            has_floor = self.half >= enough[name].min_models
+            count = min(available, self.half) if has_floor else available
+            return population_numbers(
+                name, enough[name], unlearned, retrained, self.problem, self.resampling, count
             )
+
+        results = dict(zip(enough, concurrently(compared, list(enough)), strict=True))
+        for name, evaluation in self.evaluations.items():
+            if name not in results:
+                note = f"{available} models of each kind, {evaluation.min_models} are needed"
+                for quantity in evaluation.quantities:
+                    numbers[f"{name}/{quantity}"] = Number(math.nan, n=available, note=note)
+                continue
+            found, comparison = results[name]
             numbers.update(found)
             examples.update(comparison.examples)
             if comparison.scores:
@@ -114,13 +120,12 @@ class RowMaker:
         return replace(row, numbers=numbers, examples=examples, scores=scores)
 
     def _to_floor(self, number: Number, floor: Row, key: str) -> Interval | None:
-        """How far a population's number is from the noise floor, with as many models as that."""
+        """How far a population's number is from the noise floor."""
         base = floor.numbers.get(key)
         if base is None or math.isnan(base.value) or math.isnan(number.value):
             return None
-        value = number.value if number.at_floor is None else number.at_floor
         level = self.resampling.level
-        return Interval(value - base.value, math.nan, math.nan, level, "models", 0)
+        return Interval(number.value - base.value, math.nan, math.nan, level, "models", 0)
 
 
 def _runs(group: Group, metrics: Sequence[Metrics]) -> list[dict[str, object]]:

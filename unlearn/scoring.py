@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from unlearn.errors import UserError
 from unlearn.evals.base import Comparison, Evaluation, Quantity, keyed
 from unlearn.metrics.bootstrap import Interval, bootstrap_examples, bootstrap_models
 from unlearn.outputs import Outputs, Population
@@ -20,6 +24,20 @@ from unlearn.references import References
 from unlearn.report.results import Number
 
 Metrics = dict[str, float]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def concurrently(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Results in the order of the items, from a few threads; numbers do not depend on them.
+
+    The first item is worked on alone, so that what all items share is made once.
+    """
+    if not items:
+        return []
+    first = work(items[0])
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return [first, *pool.map(work, items[1:])]
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,13 @@ class Resampling:
     models: int = 100
     examples: int = 1000
     level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.models < 1 or self.examples < 1 or not 0 < self.level < 1:
+            raise UserError(
+                "bootstrap.models and bootstrap.examples must be at least 1, bootstrap.level must "
+                f"lie between 0 and 1; got {self.models}, {self.examples}, {self.level}"
+            )
 
     def location(self, values: Sequence[float] | Tensor, where: str, over: str) -> Interval | None:
         """Interval of a mean or median, None where there are fewer than two values."""
@@ -184,11 +209,11 @@ def population_numbers(
     retrained: Population,
     problem: UnlearningProblem,
     resampling: Resampling,
-    floor_models: int = 0,
+    count: int,
 ) -> tuple[dict[str, Number], Comparison]:
     """An evaluation's numbers of two populations, with intervals over models and over examples.
 
-    The first models of the larger population are used, as many as the smaller has.
+    Numbers of models are part of what these numbers mean, so all rows of a table use one.
 
     Args:
         name: of the evaluation, for keys.
@@ -197,16 +222,16 @@ def population_numbers(
         retrained: models to judge them by.
         problem: splits and task.
         resampling: replicates and level.
-        floor_models: models of each kind in the noise floor; the numbers are repeated with as many.
+        count: models of each kind to use, the first ones; where both populations have more, the
+            values with all of them are kept beside.
     """
-    count = min(len(unlearned), len(retrained))
+    everything = min(len(unlearned), len(retrained))
     u, r = unlearned.take(range(count)), retrained.take(range(count))
     comparison = evaluation.compare(u, r, problem)
-    small = (
-        evaluation.compare(u.take(range(floor_models)), r.take(range(floor_models)), problem).values
-        if evaluation.min_models <= floor_models < count
-        else {}
-    )
+    larger: Mapping[str, float] = {}
+    if everything > count:
+        rows = range(everything)
+        larger = evaluation.compare(unlearned.take(rows), retrained.take(rows), problem).values
     intervals = _over_models(evaluation, u, r, problem, resampling)
     numbers = {}
     for quantity, value in comparison.values.items():
@@ -220,7 +245,8 @@ def population_numbers(
             n=count,
             over_models=_moved(intervals[quantity], value, evaluation.quantities[quantity]),
             over_examples=over_examples,
-            at_floor=small.get(quantity),
+            with_all=larger.get(quantity),
+            with_all_n=everything if larger else 0,
             protocol=comparison.protocol,
         )
     return numbers, comparison

@@ -31,16 +31,21 @@ def notes_of(
         f"Intervals are {resampling.level:.0%} bootstrap intervals over models; results.csv has "
         "those over examples too.",
         f"Noise floor: {half} retrained models scored against {half} others. ε, ε̂ and KLoM change "
-        "with the number of models, so gaps of populations are taken with as many as the floor has "
-        "(value_at_floor in results.csv).",
+        f"with the number of models, so populations are compared with {half} of each kind wherever "
+        "there are more; results.csv has the values with all of them (value_with_all).",
     ]
     notes += _missing(evaluations, retrained, groups)
-    unequal = [g for g in groups if len(g) != len(retrained)]
-    if unequal and any(e.min_models for e in evaluations.values()):
-        sizes = ", ".join(f"{g.label} {len(g)}" for g in unequal)
+    fewer = [g for g in groups if len(g) < half]
+    if fewer and any(e.min_models for e in evaluations.values()):
+        sizes = ", ".join(f"{g.label} {len(g)}" for g in fewer)
         notes.append(
-            f"Populations need equal numbers: of {len(retrained)} retrained models and those of a "
-            f"row ({sizes}) the first of the larger side are used."
+            f"Rows with fewer models than the noise floor do not compare with it: {sizes}."
+        )
+    largest = max(len(g) for g in groups)
+    if largest > half:
+        notes.append(
+            f"To use all {largest} runs of a row:{COMMAND}python {retrained.more} "
+            f"seeds={2 * largest}"
         )
     if {g.starts for g in groups if len(g) > 1} == {"each", "one"}:
         notes.append(

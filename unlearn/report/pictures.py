@@ -22,7 +22,7 @@ from unlearn.report.results import ComparisonReport, Number, Row
 
 # Okabe and Ito's colours, told apart by everyone; black is the noise floor, grey doing nothing.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#A5AA99")
-MARKERS = "osD^vP*X"
+MARKERS = "oD^vP*X<"
 FORGETTING = ("forgetting_quality/score", "epsilon_hat/median", "u_lira/accuracy", "klom/mean")
 EPSILONS = {"epsilon_hat": "ε̂", "epsilon": "ε"}
 GRID_ROWS, GRID_COLUMNS = 8, 8
@@ -89,7 +89,11 @@ def _region(axes: Axes, x: Number, y: Number, x_is: Quantity, y_is: Quantity) ->
     left, right = (_scale(x_is) * (x.value + s * (x.std if x.std == x.std else 0)) for s in (-1, 1))
     low, high = _scaled(y, y_is)[1:]
     width = max(right - left, 1e-9)
-    axes.add_patch(Rectangle((left, low), width, high - low, color="0.85", zorder=0))
+    axes.add_patch(
+        Rectangle(
+            (left, low), width, high - low, color="0.85", zorder=0, label="region of retraining"
+        )
+    )
     axes.autoscale_view()
 
 

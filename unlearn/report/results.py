@@ -15,7 +15,7 @@ from unlearn.metrics.bootstrap import Interval
 
 RowKind = Literal["noise floor", "do-nothing", "method"]
 NOISE_FLOOR = "retrained (half vs half)"
-COMMAND = " Make them with:  "  # what stands between a note and the command that helps
+COMMAND = " Run:  "  # what stands between a note and the command that helps
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Number:
         over_models: its interval, resampling models.
         over_examples: its interval, resampling examples.
         gap: value minus that of the retrained models, with an interval over models.
-        at_floor: the number with as few models as the noise floor has, None where it has no more.
+        with_all: the number with all models there are, None where `n` is all.
+        with_all_n: models of each kind behind `with_all`.
         protocol: definition and constants.
         note: why there is no value.
     """
@@ -40,7 +41,8 @@ class Number:
     over_models: Interval | None = None
     over_examples: Interval | None = None
     gap: Interval | None = None
-    at_floor: float | None = None
+    with_all: float | None = None
+    with_all_n: int = 0
     protocol: str = ""
     note: str = ""
 

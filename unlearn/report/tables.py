@@ -22,7 +22,7 @@ from unlearn.report.results import ComparisonReport, Number, Row
 COLUMNS = (
     "problem", "synthetic", "kind", "method", "original_seed", "seed", "metric", "unit", "better",
     "value", "std", "n", "low_models", "high_models", "low_examples", "high_examples", "gap",
-    "gap_low", "gap_high", "value_at_floor", "protocol", "note",
+    "gap_low", "gap_high", "value_with_all", "n_with_all", "protocol", "note",
 )  # fmt: skip
 
 
@@ -60,7 +60,8 @@ def _summary(number: Number) -> dict[str, object]:
         **_ends(number.over_examples, "low_examples", "high_examples"),
         **_ends(number.gap, "gap_low", "gap_high"),
         "gap": number.gap.estimate if number.gap else math.nan,
-        "value_at_floor": math.nan if number.at_floor is None else number.at_floor,
+        "value_with_all": math.nan if number.with_all is None else number.with_all,
+        "n_with_all": number.with_all_n or math.nan,
         "protocol": number.protocol,
         "note": number.note,
     }

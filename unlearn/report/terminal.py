@@ -108,9 +108,9 @@ def _comparison_table(report: ComparisonReport, keys: list[str], title: str) -> 
         pad_edge=False,
         padding=0,
     )
-    table.add_column("", min_width=14, max_width=26)
+    table.add_column("", min_width=14, max_width=15)
     for key in keys:
-        table.add_column(escape(heading(report.quantities[key])), justify="right")
+        table.add_column(escape(heading(report.quantities[key])), justify="right", max_width=11)
     for row in report.rows:
         table.add_row(_label(row), *(_stacked(report, row, key) for key in keys))
     return table
