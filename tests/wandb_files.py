@@ -24,7 +24,10 @@ class OfflineRun:
 
 
 def offline_runs(folder: Path) -> list[OfflineRun]:
-    """All offline runs below a folder, oldest first."""
+    """All offline runs below a folder, oldest first; ends wandb's service, which writes late."""
+    import wandb
+
+    wandb.teardown()
     return [read_run(file) for file in sorted(folder.glob("**/offline-run-*/*.wandb"))]
 
 

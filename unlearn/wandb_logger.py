@@ -4,8 +4,8 @@ import netrc
 import os
 import socket
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 3.0
 INIT_SECONDS = 30.0
-POINTS_A_FLUSH = 10  # points of a loss curve per second of training and phase
+POINTS_A_FLUSH = 10  # points of the loss curves per second of training, more where phases change
 FILES_MB = 20  # pictures and tables larger than this stay on this machine
 
 _told: set[str] = set()
@@ -144,11 +144,9 @@ class WandbLogger(RunLogger):
         self._run.define_metric("loss/*", step_metric="step", summary="last")
 
     def _curve(self, losses: list[Loss]) -> None:
-        by_phase: dict[str, list[Loss]] = defaultdict(list)
-        for loss in losses:
-            by_phase[loss.phase].append(loss)
-        for phase, points in by_phase.items():
-            size = -(-len(points) // POINTS_A_FLUSH)
+        size = -(-len(losses) // POINTS_A_FLUSH)
+        for phase, stretch in groupby(losses, key=lambda loss: loss.phase):
+            points = list(stretch)
             for start in range(0, len(points), size):
                 part = points[start : start + size]
                 mean = sum(point.value for point in part) / len(part)
