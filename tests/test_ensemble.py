@@ -307,11 +307,12 @@ def test_members_with_data_of_their_own_keep_it() -> None:
     assert all((batch.y == torch.tensor([[0], [1]])).all() for batch in batches)
 
 
-def test_merged_channels_agree_with_the_stock_rules() -> None:
+@pytest.mark.parametrize("casting", [False, True])
+def test_merged_channels_agree_with_the_stock_rules(casting: bool) -> None:
     nets = [network() for _ in range(3)]
     x = torch.randn(3, 7, 2, 4, 4, dtype=torch.float64)
     results = []
-    for mode in (MergedChannels(), torch.enable_grad()):
+    for mode in (MergedChannels(casting), torch.enable_grad()):
         parameters, buffers = stack_module_state(nets)
         base = copy.deepcopy(nets[0])
 

@@ -1,10 +1,11 @@
-"""Batch norm and max pooling of stacked networks, without copies.
+"""Layers of stacked networks, without copies and in the precision of automatic casts.
 
 Under `torch.func.vmap` a convolution of M stacked networks is one grouped convolution whose output
 holds the channels of all members side by side, `(B, M C, H, W)`. The stock rules for the layers
 that follow bring it into another layout first (pooling), or take the affine part out of the fused
 kernel (batch norm), which on CPUs costs more than the convolution. Both treat every channel on its
-own, so the merged channels can be handed to the ordinary kernel as they are.
+own, so the merged channels can be handed to the ordinary kernel as they are. The stock rules of
+convolutions and linear layers bypass automatic casts; the ones here call operations that have them.
 """
 
 from typing import Any
@@ -20,6 +21,11 @@ def merge(x: Tensor, member_axis: int | None, members: int) -> Tensor:
     if member_axis is None:
         x, member_axis = x.expand(members, *x.shape), 0
     return x.movedim(member_axis, 1).flatten(1, 2)
+
+
+def own(x: Tensor, member_axis: int | None, members: int) -> Tensor:
+    """A leading member axis, whatever there was."""
+    return x.expand(members, *x.shape) if member_axis is None else x.movedim(member_axis, 0)
 
 
 def flat(x: Tensor | None, member_axis: int | None, members: int) -> Tensor | None:
@@ -63,6 +69,74 @@ class _BatchNorm(torch.autograd.Function):
         return normed.unflatten(1, (members, -1)), 1
 
 
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, *rest: Any) -> Tensor:
+        return F.conv2d(x, *rest)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        raise NotImplementedError("gradients inside a stacked loss are not supported")
+
+    @staticmethod
+    def vmap(info: Any, axes: Any, x: Tensor, *rest: Any) -> tuple[Tensor, int]:
+        weight, bias, stride, padding, dilation, groups = rest
+        members = info.batch_size
+        kernels = own(weight, axes[1], members).flatten(0, 1)
+        offsets = flat(bias, axes[2], members)
+        merged = merge(x, axes[0], members)
+        result: Tensor = F.conv2d(
+            merged, kernels, offsets, stride, padding, dilation, groups * members
+        )
+        return result.unflatten(1, (members, -1)), 1
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        raise NotImplementedError("gradients inside a stacked loss are not supported")
+
+    @staticmethod
+    def vmap(
+        info: Any, axes: Any, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> tuple[Tensor, int]:
+        members = info.batch_size
+        inputs = own(x, axes[0], members)
+        rows = inputs.flatten(1, -2)
+        matrices = own(weight, axes[1], members).mT
+        if bias is None:
+            result = torch.bmm(rows, matrices)
+        else:
+            result = torch.baddbmm(own(bias, axes[2], members)[:, None], rows, matrices)
+        return result.view(*inputs.shape[:-1], -1), 0
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """`F.conv2d` of `(B, C, H, W)` under vmap."""
+    if x.dim() != 4:
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+    return _Convolution.apply(x, weight, bias, stride, padding, dilation, groups)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` of `(B, ..., C)` under vmap."""
+    if x.dim() < 2:
+        return F.linear(x, weight, bias)
+    return _Linear.apply(x, weight, bias)
+
+
 def max_pool2d(
     x: Tensor,
     kernel_size: Any,
@@ -94,11 +168,19 @@ def batch_norm(
 
 
 class MergedChannels(TorchFunctionMode):
-    """While it is active, stacked batch norm and max pooling take the merged channels."""
+    """While it is active, stacked networks use the layers of this file.
 
-    merged = {F.batch_norm: batch_norm, F.max_pool2d: max_pool2d}
+    Args:
+        casting: automatic casts are on, so convolutions and linear layers are needed too.
+    """
+
+    def __init__(self, casting: bool):
+        super().__init__()
+        self.layers: dict[Any, Any] = {F.batch_norm: batch_norm, F.max_pool2d: max_pool2d}
+        if casting:
+            self.layers |= {F.conv2d: conv2d, F.linear: linear}
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        return self.merged.get(function, function)(*args, **(kwargs or {}))
+        return self.layers.get(function, function)(*args, **(kwargs or {}))

@@ -89,7 +89,8 @@ class Stack:
 
     def losses(self, batch: Batch | Pair) -> Tensor:
         """Loss of every member `(M,)` on its part of a stacked batch."""
-        with MergedChannels(), self.autocast():
+        casting = torch.is_autocast_enabled
+        with self.autocast(), MergedChannels(casting("cpu") or casting("cuda")):
             return self._losses(self.parameters, self.buffers, _members_innermost(batch))
 
     def optimizer(self) -> tuple[Optimizer, LRScheduler | None]:
