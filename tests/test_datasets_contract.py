@@ -1,7 +1,8 @@
 """Every dataset, model and recipe file composes and binds to its signature. None is named here."""
 
 import pytest
-from conftest import compose_job, options
+import yaml
+from conftest import CONF, compose_job, options
 
 from unlearn.configuration import build
 from unlearn.datasets.base import Dataset
@@ -50,3 +51,41 @@ def test_tuned_files_fit_a_method_a_model_and_a_dataset():
         dataset, model, method = fits[0]
         job = compose_job(f"dataset={dataset}", f"model={model}", f"method={method}")
         build(job.config.method, "method")
+
+
+def chosen_by(tuned: str) -> list[tuple[str, str, str, str]]:
+    """Dataset, model, forget set and method that choose a file of conf/tuned/by_forget."""
+    return [
+        (dataset, model, tuned[len(start) : -len(method) - 1], method)
+        for dataset in options("dataset")
+        for model in options("model")
+        for method in options("method")
+        if tuned.startswith(start := f"{dataset}_{model}_") and tuned.endswith(f"_{method}")
+        if tuned[len(start) : -len(method) - 1] in options("forget")
+    ]
+
+
+@pytest.mark.parametrize("tuned", options("tuned/by_forget"))
+def test_tuned_files_of_a_forget_set_win_over_all_others(tuned):
+    fits = chosen_by(tuned)
+    assert fits, f"conf/tuned/by_forget/{tuned}.yaml is chosen by no dataset, model, forget, method"
+    dataset, model, forget, method = fits[0]
+    job = compose_job(
+        f"dataset={dataset}", f"model={model}", f"forget={forget}", f"method={method}"
+    )
+    build(job.config.method, "method")
+    file = yaml.safe_load((CONF / f"tuned/by_forget/{tuned}.yaml").read_text())
+    for key, value in file.get("method", {}).items():
+        assert job.config.method[key] == value
+    # A file without values stands for another forget set's: it must have some of its own.
+    for other in file.get("defaults", []):
+        assert (CONF / f"tuned/by_forget/{other}.yaml").exists()
+
+
+def test_tuned_files_of_the_default_forget_set_are_found_without_naming_it():
+    default = compose_job("dataset=cifar20", "model=vgg11_head", "method=jit").config.method
+    whole = compose_job(
+        "dataset=cifar20", "model=vgg11_head", "method=jit", "forget=cifar20_vehicles_2"
+    ).config.method
+    assert (default.sigma, default.batch_size) == (0.01, 64)
+    assert (whole.sigma, whole.batch_size) == (0.5, 128)
