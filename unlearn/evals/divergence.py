@@ -39,7 +39,7 @@ class Divergence(Evaluation):
             better,  # type: ignore[arg-type]
             ideal,
             unit,
-            headline=(split, name) == ("forget", "js"),
+            headline=(split, name) == ("forget", "kl"),
         )
         for split in SPLITS
         for name, (label, better, ideal, unit, _) in MEASURES.items()
