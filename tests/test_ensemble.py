@@ -18,7 +18,6 @@ from unlearn.datasets.base import Table
 from unlearn.errors import UserError
 from unlearn.forget import RandomForget
 from unlearn.loaders import Loader, StackedLoader
-from unlearn.merged_channels import MergedChannels
 from unlearn.methods.base import Phase, UnlearningMethod
 from unlearn.methods.finetune import Finetune
 from unlearn.methods.gisa import GISA
@@ -27,6 +26,7 @@ from unlearn.problem import UnlearningProblem
 from unlearn.recipe import Recipe
 from unlearn.schedules import one_cycle
 from unlearn.splits import Split
+from unlearn.stacking.merged_channels import MergedChannels
 from unlearn.task import Task
 from unlearn.trainer import Costs, TrainerSettings, fit
 from unlearn.training import ReferenceTraining

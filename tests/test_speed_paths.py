@@ -16,10 +16,10 @@ from unlearn.errors import UserError
 from unlearn.forget import RandomForget
 from unlearn.loaders import Loader
 from unlearn.methods.finetune import Finetune
-from unlearn.pace import choose_at_once
 from unlearn.problem import UnlearningProblem
 from unlearn.recipe import Recipe
 from unlearn.splits import Batch, Split
+from unlearn.stacking.pace import choose_at_once
 from unlearn.task import Task
 from unlearn.trainer import TrainerSettings, fit
 from unlearn.training import ReferenceTraining
@@ -196,8 +196,8 @@ def test_the_measured_pace_decides(growth: float, expected: int, monkeypatch: An
     def stacked(method: Any, settings: Any, size: int) -> float:
         return size * (1.0 if growth == 1.0 else growth / size)
 
-    monkeypatch.setattr("unlearn.pace._time_stacked", stacked)
-    monkeypatch.setattr("unlearn.pace._time", lambda *_: 1.0)
+    monkeypatch.setattr("unlearn.stacking.pace._time_stacked", stacked)
+    monkeypatch.setattr("unlearn.stacking.pace._time", lambda *_: 1.0)
     assert choose_at_once(make, list(range(64)), CPU, 1) == expected
 
 

@@ -12,10 +12,10 @@ from lightning import Callback
 from torch import nn
 
 from unlearn.methods.base import UnlearningMethod
-from unlearn.pace import choose_at_once
 from unlearn.problem import ProblemView
-from unlearn.stack import train_stacked
-from unlearn.stackable import NotStackable, check_stacks
+from unlearn.stacking.pace import choose_at_once
+from unlearn.stacking.stack import train_stacked
+from unlearn.stacking.stackable import NotStackable, check_stacks
 from unlearn.trainer import (
     Costs,
     TrainerSettings,

@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from unlearn.errors import UserError
 from unlearn.loaders import stack_loaders
-from unlearn.merged_channels import MergedChannels
 from unlearn.methods.base import Phase, UnlearningMethod
 from unlearn.splits import Batch, Pair
-from unlearn.stackable import (
+from unlearn.stacking.merged_channels import MergedChannels
+from unlearn.stacking.stackable import (
     HONOURED,
     NotStackable,
     check_elementwise,

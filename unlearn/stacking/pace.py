@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from unlearn.methods.base import UnlearningMethod
-from unlearn.stack import Stack
-from unlearn.stackable import NotStackable, check_stacks
+from unlearn.stacking.stack import Stack
+from unlearn.stacking.stackable import NotStackable, check_stacks
 from unlearn.trainer import TrainerSettings, start, synchronize
 
 # Members in a lane, tried in this order as long as speed grows by a tenth.
