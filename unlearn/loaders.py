@@ -29,6 +29,8 @@ class Loader:
         resident_bytes: tables up to this size are copied to an accelerator whole.
         workers: processes that stream larger tables.
         count: told the number of examples of every batch delivered.
+        share: `(rank, size)` where several processes train one model: each gets its part of every
+            batch.
     """
 
     def __init__(
@@ -44,8 +46,9 @@ class Loader:
         resident_bytes: float = 8e9,
         workers: int = 0,
         count: Callable[[int], None] | None = None,
+        share: tuple[int, int] = (0, 1),
     ):
-        self.count = count
+        self.count, self.share = count, share
         self.split, self.batch_size, self.device = split, batch_size, device
         self.generator, self.augment, self.augment_generator = generator, augment, augment_generator
         self.drop_last = drop_last and len(split) >= batch_size
@@ -74,15 +77,22 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         chunks = self.order().split(self.batch_size)[: len(self)]
+        if self.share[1] > 1:
+            chunks = tuple(map(self._mine, chunks))
         if self.resident:
             yield from map(self.batch, chunks)
         else:
             yield from self._streamed(chunks)
 
+    def _mine(self, positions: Tensor) -> Tensor:
+        """This process's part of a batch, one example at least."""
+        rank, size = self.share
+        return positions[rank::size] if len(positions) >= size else positions[:1]
+
     def batch(self, positions: Tensor) -> Batch:
         """The examples at `positions` (CPU, int64), in that order, augmented and transformed."""
         if self.count is not None:
-            self.count(len(positions))
+            self.count(len(positions) * self.share[1])
         return self.assemble(positions)
 
     def assemble(self, positions: Tensor) -> Batch:
@@ -153,7 +163,7 @@ class Loader:
         )
         for positions, pieces in stream:
             if self.count is not None:
-                self.count(len(positions))
+                self.count(len(positions) * self.share[1])
             parts = [(self.split.parts[n], slots, pixels) for n, slots, pixels in pieces]
             yield self._labelled(positions, self._transformed(parts))
 

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from unlearn.distributed import is_first
 from unlearn.errors import UnsupportedProblem, UserError
 from unlearn.setup import Job
-from unlearn.sweep import JobState, note
+from unlearn.sweep import JobState
+from unlearn.sweep import note as _note
 
 Work = Callable[[Job], dict[str, Any]]
 
@@ -49,23 +52,24 @@ def run(work: Work, config: DictConfig) -> dict[str, Any]:
 
 
 def _run_in_sweep(work: Work, job: Job, folder: Path, number: int) -> dict[str, Any]:
-    note(folder, JobState(number, "running"))
+    note = partial(_note, folder) if is_first() else lambda job: None
+    note(JobState(number, "running"))
     try:
         result = work(job)
     except UnsupportedProblem as error:
-        note(folder, JobState(number, "refused", str(error)))
+        note(JobState(number, "refused", str(error)))
         return {"ran": 0}
     except UserError as error:
-        note(folder, JobState(number, "failed", str(error)))
+        note(JobState(number, "failed", str(error)))
         raise JobFailed(str(error)) from None
     except (KeyboardInterrupt, SystemExit):
-        note(folder, JobState(number, "stopped"))
+        note(JobState(number, "stopped"))
         raise
     except Exception as error:
         kind = f"{type(error).__name__}: {error}".splitlines()[0]
         file = folder / "jobs" / f"{number}.traceback.txt"
         file.write_text(traceback.format_exc())
-        note(folder, JobState(number, "failed", kind, str(file)))
+        note(JobState(number, "failed", kind, str(file)))
         raise JobFailed(kind) from None
-    note(folder, JobState(number, "done" if result.get("ran") else "skipped"))
+    note(JobState(number, "done" if result.get("ran") else "skipped"))
     return result

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from unlearn.distributed import agree, is_first
 from unlearn.outputs import BySplit, Predictions, pack, unpack
 from unlearn.store import DamagedEntry, read_document, read_tensors, write_folder
 
@@ -44,6 +45,15 @@ def write_record(
     folder: Path, document: dict[str, Any], outputs: BySplit, state: dict[str, Tensor] | None
 ) -> RunRecord:
     """Publish a run, in place of an older one if there is. One process at a time may write it."""
+    if is_first():
+        _publish(folder, document, outputs, state)
+    agree(None)  # processes that trained one model together wait until it is there
+    return RunRecord(folder, document)
+
+
+def _publish(
+    folder: Path, document: dict[str, Any], outputs: BySplit, state: dict[str, Tensor] | None
+) -> None:
     tensors = {"outputs": pack(outputs)}
     if state is not None:
         tensors["model"] = state
@@ -57,7 +67,6 @@ def write_record(
         shutil.rmtree(old, ignore_errors=True)
     fresh.rename(folder)
     failure_file(folder).unlink(missing_ok=True)
-    return RunRecord(folder, document)
 
 
 def read_record(folder: Path) -> RunRecord | None:

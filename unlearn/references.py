@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from unlearn.distributed import agree
 from unlearn.ensemble import fit_bank
 from unlearn.errors import UserError
 from unlearn.methods.base import UnlearningMethod
@@ -104,7 +105,7 @@ class References:
         if (role, seed) not in self._nets:
             name, description = self.title(role, seed), self.describe(role, seed)
             entry = self.store.read(role, name, description)
-            if entry is None:
+            if agree(entry is None) or entry is None:
                 self.require({role: [seed]})
                 entry = self.store.get_or_make(
                     role, name, description, partial(self._train, role, seed)
@@ -140,7 +141,7 @@ class References:
         Returns:
             Seeds that were trained.
         """
-        absent = [seed for seed in seeds if not self.has(role, seed)]
+        absent = agree([seed for seed in seeds if not self.has(role, seed)])
         if not absent:
             return []
         if role == "original" and self.original_file is not None:
@@ -163,7 +164,7 @@ class References:
                 locks.enter_context(
                     self.store.lock(role, self.title(role, seed), self.describe(role, seed))
                 )
-            absent = [seed for seed in absent if not self.has(role, seed)]
+            absent = agree([seed for seed in absent if not self.has(role, seed)])
             fit_bank(
                 make,
                 absent,

@@ -16,10 +16,11 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from unlearn.configuration import build
+from unlearn.distributed import agree, is_first
 from unlearn.ensemble import fit_bank
 from unlearn.errors import UnsupportedProblem, UserError
 from unlearn.evals.base import Evaluation, keyed
-from unlearn.loggers import RunInfo, RunLogger
+from unlearn.loggers import NoLogger, RunInfo, RunLogger
 from unlearn.methods.base import UnlearningMethod
 from unlearn.outputs import BySplit, Outputs, collect
 from unlearn.problem import ProblemView, UnlearningProblem, canonical_digest
@@ -82,16 +83,17 @@ def unlearn(job: Job) -> dict[str, Any]:
     for seed, folder in folders.items():
         complete = None if config.overwrite else completed(folder, job, references, evaluations)
         (todo if complete is None else done).append(seed)
+    done, todo = agree((done, todo))
     if todo:
         _prepare_references(config, references, todo)
         # Another process may be at the same run: wait for it, then find it complete.
-        locks = [_run_lock(folders[seed]) for seed in todo]
+        locks = [_run_lock(folders[seed]) for seed in todo if is_first()]
         for lock in locks:
             lock.acquire()
         try:
             if not config.overwrite:
                 done += [seed for seed in todo if read_record(folders[seed])]
-                todo = [seed for seed in todo if seed not in done]
+                done, todo = agree((done, [seed for seed in todo if seed not in done]))
             if todo:
                 _run(job, problem, settings, references, evaluations, todo, folders)
         except Exception as error:
@@ -109,7 +111,7 @@ def unlearn(job: Job) -> dict[str, Any]:
     runs = [read_record(folder) for folder in folders.values()]
     # A sweep prints one summary, not a table a job.
     table = job.sweep is None if config.table is None else config.table
-    if table and runs[-1] is not None:
+    if table and runs[-1] is not None and is_first():
         rows = reference_rows(job, references, evaluations)
         print_run_table(problem, evaluations, rows, [run for run in runs if run is not None])
     return {
@@ -155,7 +157,7 @@ def _run(
     folders: dict[int, Path],
 ) -> None:
     config = job.config
-    logger: RunLogger = build(config.logger, "logger")
+    logger: RunLogger = build(config.logger, "logger") if is_first() else NoLogger()
     logger.prepare()
     views: dict[int, ProblemView] = {}
     quantities = {

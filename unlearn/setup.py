@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from unlearn import distributed
 from unlearn.configuration import build
 from unlearn.datasets.base import Dataset, Table
 from unlearn.errors import UserError
@@ -60,7 +61,9 @@ class Job:
 
 def settings_of(job: Job) -> TrainerSettings:
     """Device and precision."""
-    return build(job.config.trainer, "trainer")
+    settings: TrainerSettings = build(job.config.trainer, "trainer")
+    distributed.check(settings.devices, settings.num_nodes)
+    return settings
 
 
 def problem_of(job: Job) -> UnlearningProblem:

@@ -7,6 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
+from unlearn.distributed import agree, is_first
 from unlearn.errors import UserError
 from unlearn.problem import canonical_digest
 
@@ -140,18 +142,22 @@ class Store:
     ) -> Entry:
         """An entry, made and published first if the store lacks it; made once by many askers."""
         entry = self.read(kind, name, description)
-        if entry is not None:
+        if not agree(entry is None) and entry is not None:
             return entry
         with self.lock(kind, name, description):
             entry = self.read(kind, name, description)
-            if entry is None:
+            if agree(entry is None):
                 self.publish(kind, name, description, make())
                 entry = self.read(kind, name, description)
         assert entry is not None
         return entry
 
-    def lock(self, kind: str, name: str, description: dict[str, Any]) -> FileLock:
+    def lock(
+        self, kind: str, name: str, description: dict[str, Any]
+    ) -> AbstractContextManager[Any]:
         """The lock of one entry; the system releases it when its holder dies."""
+        if not is_first():
+            return nullcontext()
         folder = self.folder(kind, name, description)
         locks = self.root / ".locks"
         try:
@@ -164,6 +170,11 @@ class Store:
 
     def publish(self, kind: str, name: str, description: dict[str, Any], made: Made) -> None:
         """Write an entry; one that is already there is kept."""
+        if is_first():
+            self._publish(kind, name, description, made)
+        agree(None)  # the others wait until it is there
+
+    def _publish(self, kind: str, name: str, description: dict[str, Any], made: Made) -> None:
         folder = self.folder(kind, name, description)
         for stale in folder.parent.glob(f".{folder.name}.*"):  # left by a killed writer
             shutil.rmtree(stale, ignore_errors=True)

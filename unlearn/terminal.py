@@ -1,10 +1,12 @@
 """The terminal's error stream, where progress goes. Imports nothing heavy."""
 
+import os
 import sys
 
 from rich.console import Console
 
-console = Console(stderr=True)
+# Of several processes that train one model together, one speaks.
+console = Console(stderr=True, quiet=os.environ.get("SLURM_PROCID", "0") != "0")
 QUIET_SECONDS = 60.0
 
 

@@ -10,6 +10,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from unlearn import distributed
 from unlearn.errors import UserError
 from unlearn.loaders import Augment, Loader, PairedLoader
 from unlearn.recipe import OptimizerFactory, SchedulerFactory
@@ -184,6 +185,7 @@ class UnlearningMethod(LightningModule):
             augment=phase.augment,
             augment_generator=self.device_generator,
             drop_last=phase.drop_last,
+            share=distributed.share(),
         )
 
     # ---- Lightning's hooks -------------------------------------------------------------------
