@@ -24,7 +24,7 @@ from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
 from unlearn.rows import RowMaker
 from unlearn.runner import evaluation_digests, run_info
-from unlearn.scoring import Resampling, Scores, concurrently
+from unlearn.scoring import Resampling, Scores, one_thread_an_operation
 from unlearn.setup import Job, evaluations_of, problem_of, references_of, settings_of
 
 
@@ -40,7 +40,8 @@ def evaluate(job: Job) -> dict[str, Any]:
     logger: RunLogger = build(job.config.logger, "logger")
     logger.prepare()
     problem = problem_of(job)
-    report = compare(job, problem, references_of(job, problem, settings_of(job)))
+    with one_thread_an_operation():
+        report = compare(job, problem, references_of(job, problem, settings_of(job)))
     report = write_report(report, problem, Path(job.config.paths.report), job.config.pictures)
     print_comparison(report)
     say(f"report: {report.folder}/index.html, and tables, pictures and examples.npz beside it")
@@ -81,13 +82,13 @@ def compare(job: Job, problem: UnlearningProblem, references: References) -> Com
         evaluation_digests(job, evaluations),
         list(range(config.references.retrained)),
     )
-    floor_metrics = concurrently(scores.of, retrained.members)
+    floor_metrics = scores.of_all(retrained.members)
     maker = RowMaker(problem, evaluations, retrained, resampling)
     quantities = _quantities(problem, evaluations)
     rows = [maker.noise_floor(floor_metrics)]
     for group in chosen:
         say(f"comparing {group.label}: {len(group)} models with {len(retrained)} retrained ones")
-        metrics = concurrently(scores.of, group.members)
+        metrics = scores.of_all(group.members)
         flags = _flags(group, problem, references, scores)
         rows.append(maker.row(group, metrics, floor_metrics, rows[0], flags))
     headline = [key for key, quantity in quantities.items() if quantity.headline]

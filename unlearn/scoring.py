@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TypeVar
@@ -29,15 +30,20 @@ Result = TypeVar("Result")
 
 
 def concurrently(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Results in the order of the items, from a few threads; numbers do not depend on them.
+    """Results in the order of the items, from a few threads; numbers do not depend on them."""
+    with one_thread_an_operation(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(work, items))
 
-    The first item is worked on alone, so that what all items share is made once.
-    """
-    if not items:
-        return []
-    first = work(items[0])
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return [first, *pool.map(work, items[1:])]
+
+@contextmanager
+def one_thread_an_operation() -> Iterator[None]:
+    """Thousands of small operations lose more by sharing each among threads than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,10 @@ class Scores:
         }
         missing = {n: e for n, e in self.evaluations.items() if not self._is_valid(member, n)}
         return {**known, **(self._kept(member, missing) if missing else {})}
+
+    def of_all(self, members: Sequence[Member]) -> list[Metrics]:
+        """`of` each; the first alone, so that what evaluations remember is made once."""
+        return [self.of(m) for m in members[:1]] + concurrently(self.of, members[1:])
 
     def _is_valid(self, member: Member, name: str) -> bool:
         return name in self.digests and member.evaluations.get(name) == self.digests[name]
