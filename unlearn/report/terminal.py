@@ -32,7 +32,7 @@ def print_run_table(
     sizes = {name: len(split) for name, split in problem.splits.items()}
     title = f"{problem.name}: forget {sizes['forget']} of {sizes['forget'] + sizes['retain']}"
     table = Table(title=title + (" (synthetic data)" if problem.synthetic else ""))
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for quantity in quantities.values():
         unit = f" [{quantity.unit}]".replace("[", r"\[") if quantity.unit else ""
         table.add_column(f"{quantity.label}{unit}", justify="right")
