@@ -94,7 +94,9 @@ def test_paired_batches_cycle_the_shorter_side():
     )
 
 
-@pytest.mark.parametrize("make", [lambda: RandomForget(count=20), lambda: ClassForget([0, 1, 2, 3])])
+@pytest.mark.parametrize(
+    "make", [lambda: RandomForget(count=20), lambda: ClassForget([0, 1, 2, 3])]
+)
 def test_an_empty_retain_set_is_refused(make):
     with pytest.raises(UserError, match="forget"):
         tiny(make())
