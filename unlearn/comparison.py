@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unlearn.concurrency import one_thread_an_operation
 from unlearn.configuration import build
 from unlearn.errors import UserError
 from unlearn.evals.base import Evaluation, Quantity
@@ -24,7 +25,7 @@ from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
 from unlearn.rows import RowMaker
 from unlearn.runner import evaluation_digests, run_info
-from unlearn.scoring import Resampling, Scores, one_thread_an_operation
+from unlearn.scoring import Resampling, Scores
 from unlearn.setup import Job, evaluations_of, problem_of, references_of, settings_of
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from unlearn.concurrency import concurrently
 from unlearn.evals.base import Comparison, Evaluation
 from unlearn.metrics.bootstrap import Interval
 from unlearn.outputs import Population
@@ -17,7 +18,6 @@ from unlearn.report.results import NOISE_FLOOR, Number, Row, RowKind
 from unlearn.scoring import (
     Metrics,
     Resampling,
-    concurrently,
     per_run_numbers,
     population,
     population_numbers,

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from unlearn.concurrency import concurrently
 from unlearn.errors import UserError
 from unlearn.evals.base import Comparison, Evaluation, Quantity, keyed
 from unlearn.metrics.bootstrap import Interval, bootstrap_examples, bootstrap_models
@@ -25,25 +22,6 @@ from unlearn.references import References
 from unlearn.report.results import Number
 
 Metrics = dict[str, float]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def concurrently(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Results in the order of the items, from a few threads; numbers do not depend on them."""
-    with one_thread_an_operation(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return list(pool.map(work, items))
-
-
-@contextmanager
-def one_thread_an_operation() -> Iterator[None]:
-    """Thousands of small operations lose more by sharing each among threads than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
