@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from unlearn import runner
 from unlearn.errors import UserError
+from unlearn.references import drawing_seed
 from unlearn.setup import problem_of, references_of, settings_of
 
 SMALL = ("recipe.epochs=1", "trainer=cpu", "table=false", "logger=none")
@@ -66,3 +67,13 @@ def test_a_damaged_reference_is_named_and_rebuilt_alike(tmp_path, caplog):
     second = again.model("original", 0).tensors
     assert file.parent.name in caplog.text and "damaged" in caplog.text
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_an_original_is_shared_by_forget_sets_and_no_retrained_twin_of_it(tmp_path):
+    found = references(tmp_path)
+    first = found.model("original", 0).tensors
+    other = references(tmp_path, "forget.seed=1", "references.missing=fail")
+    assert all(torch.equal(first[k], v) for k, v in other.model("original", 0).tensors.items())
+    by_class = references(tmp_path, "forget=class", "references.missing=fail")
+    assert by_class.bank("original") == [0]
+    assert drawing_seed("original", 0) != drawing_seed("retrained", 0)

@@ -39,6 +39,7 @@ class UnlearningProblem:
             data and the forget indices it makes the digest.
         content_id: hash of the content of all tables.
         name: readable prefix of folders and tables.
+        short_name: the same without the forget set, for what does not depend on it.
         synthetic: True for generated data.
         allow_no_retain: accept a problem without a retain set; then there is no such split.
 
@@ -62,6 +63,7 @@ class UnlearningProblem:
         description: dict[str, Any],
         content_id: str,
         name: str,
+        short_name: str = "",
         synthetic: bool = False,
         allow_no_retain: bool = False,
     ):
@@ -95,7 +97,8 @@ class UnlearningProblem:
             if role in tables:
                 self.splits[role] = Split.of(tables[role], torch.arange(len(tables[role])))
         self._build_network = build_network
-        self.name, self.synthetic, self.content_id = name, synthetic, content_id
+        self.name, self.short_name = name, short_name or name
+        self.synthetic, self.content_id = synthetic, content_id
         indices = hashlib.sha256(rows.numpy().tobytes()).hexdigest()
         self.description = {**description, "content": content_id, "forget_indices": indices}
         self.digest = canonical_digest(self.description)

@@ -32,6 +32,15 @@ log = logging.getLogger(__name__)
 Role = Literal["original", "retrained"]
 TRAINS_ON = {"original": "mixed", "retrained": "retain"}
 
+# Added to the seed of a retrained model wherever it draws numbers: else the original and the
+# retrained model of one seed would start from the same weights and be closer than two strangers.
+RETRAINED_SEEDS = 1_000_003
+
+
+def drawing_seed(role: Role, seed: int) -> int:
+    """The seed that initialisation, order and augmentation of a reference model are drawn from."""
+    return seed + (RETRAINED_SEEDS if role == "retrained" else 0)
+
 
 @dataclass
 class References:
@@ -87,7 +96,9 @@ class References:
         return description
 
     def title(self, role: Role, seed: int) -> str:
-        return f"{self.problem.name}-{role}-seed{seed}"
+        # Originals do not depend on the forget set, so neither does their name.
+        name = self.problem.name if role == "retrained" else self.problem.short_name
+        return f"{name}-{role}-seed{seed}"
 
     # ---- models -------------------------------------------------------------------------------
 
@@ -149,13 +160,15 @@ class References:
             return []
         self.require({role: absent})
 
-        def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
+        offset = drawing_seed(role, 0)
+
+        def make(drawn: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
             training = ReferenceTraining(TRAINS_ON[role])
             view = self.problem.view(("retain", "forget"))
-            return training, self.problem.fresh_network(seed), view
+            return training, self.problem.fresh_network(drawn), view
 
-        def finished(seed: int, training: UnlearningMethod, costs: Costs) -> None:
-            made = (_state(training.net), self._record(costs))
+        def finished(drawn: int, training: UnlearningMethod, costs: Costs) -> None:
+            made, seed = (_state(training.net), self._record(costs)), drawn - offset
             self.store.publish(role, self.title(role, seed), self.describe(role, seed), made)
 
         with ExitStack() as locks:
@@ -167,11 +180,11 @@ class References:
             absent = agree([seed for seed in absent if not self.has(role, seed)])
             fit_bank(
                 make,
-                absent,
+                [seed + offset for seed in absent],
                 settings=self.settings,
                 at_once=at_once,
                 finished=finished,
-                callbacks=lambda seed: self.watch(self._announce(role, seed)),
+                callbacks=lambda drawn: self.watch(self._announce(role, drawn - offset)),
                 progress=progress if len(absent) > 1 else None,
             )
         return absent
@@ -208,11 +221,12 @@ class References:
         if role == "original" and self.original_file is not None:
             return self._import_original()
         training = ReferenceTraining(TRAINS_ON[role])
+        drawn = drawing_seed(role, seed)
         costs = fit(
             training,
-            self.problem.fresh_network(seed),
+            self.problem.fresh_network(drawn),
             self.problem.view(("retain", "forget")),
-            seed=seed,
+            seed=drawn,
             settings=self.settings,
             callbacks=self.watch(self._announce(role, seed)),
         )
@@ -291,11 +305,11 @@ class References:
     def bank(self, role: Role = "retrained") -> list[int]:
         """Seeds of the members of this problem that the store holds, in ascending order."""
         present = []
-        for folder in (self.store.root / role).glob(f"{self.problem.name}-{role}-seed*"):
+        for folder in (self.store.root / role).glob(f"*-{role}-seed*"):
             seed = folder.name.split("-seed")[-1].split("-")[0]
-            if seed.isdigit() and self.has(role, int(seed)):
+            if seed.isdigit():
                 present.append(int(seed))
-        return sorted(set(present))
+        return [seed for seed in sorted(set(present)) if self.has(role, seed)]
 
     def seconds(self, role: Role, seeds: Iterable[int]) -> float | None:
         """Mean training seconds of reference models, None where there is none."""

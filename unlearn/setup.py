@@ -115,6 +115,7 @@ def _build_problem(job: Job, groups: dict[str, dict[str, Any]]) -> UnlearningPro
         },
         content_id=content_id,
         name="_".join(job.choices[group] for group in ("dataset", "model", "forget")),
+        short_name=f"{job.choices['dataset']}_{job.choices['model']}",
         synthetic=dataset.synthetic,
     )
 

@@ -122,8 +122,15 @@ class Store:
         self.root = Path(root)
 
     def folder(self, kind: str, name: str, description: dict[str, Any]) -> Path:
-        """Where an entry lies: a readable prefix and the hash of its description."""
-        return self.root / kind / f"{name}-{canonical_digest(description)[:16]}"
+        """Where an entry lies: a readable prefix and the hash of its description.
+
+        The hash alone decides: an entry that was stored under another prefix is found too.
+        """
+        code = canonical_digest(description)[:16]
+        folder = self.root / kind / f"{name}-{code}"
+        if not folder.is_dir():
+            folder = next((self.root / kind).glob(f"[!.]*-{code}"), folder)
+        return folder
 
     def read(self, kind: str, name: str, description: dict[str, Any]) -> Entry | None:
         """An entry, or None where there is none. A damaged one is named, moved away and gone."""
@@ -158,7 +165,6 @@ class Store:
         """The lock of one entry; the system releases it when its holder dies."""
         if not is_first():
             return nullcontext()
-        folder = self.folder(kind, name, description)
         locks = self.root / ".locks"
         try:
             locks.mkdir(parents=True, exist_ok=True)
@@ -166,7 +172,7 @@ class Store:
             raise UserError(
                 f"cannot write {self.root}: {error.strerror}; set paths.store"
             ) from error
-        return FileLock(locks / f"{kind}-{folder.name}.lock")
+        return FileLock(locks / f"{kind}-{canonical_digest(description)[:16]}.lock")
 
     def publish(self, kind: str, name: str, description: dict[str, Any], made: Made) -> None:
         """Write an entry; one that is already there is kept."""

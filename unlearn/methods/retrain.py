@@ -6,6 +6,9 @@ from unlearn.methods.base import Phase, UnlearningMethod
 from unlearn.splits import Batch
 from unlearn.training import recipe_phase
 
+# Far from the seeds of original models, which must not share their initialisation.
+FRESH_SEEDS = 2_000_003
+
 
 class Retrain(UnlearningMethod):
     """Throws the original model away and trains a new network on the retain set with the recipe
@@ -24,7 +27,7 @@ class Retrain(UnlearningMethod):
     stacks = True
 
     def prepare(self) -> None:
-        fresh = self.data.fresh_network(self.seed)
+        fresh = self.data.fresh_network(self.seed + FRESH_SEEDS)
         self.net.load_state_dict(fresh.state_dict())
 
     def phases(self) -> list[Phase]:
