@@ -7,6 +7,9 @@ import pytest
 import torch
 from conftest import compose_job, options
 
+from unlearn.comparing.flags import COLLAPSED, EQUALS_ORIGINAL, flags_of
+from unlearn.comparing.populations import Group, Member
+from unlearn.comparing.scoring import Resampling, population_numbers
 from unlearn.evals.average_gap import AverageGap
 from unlearn.evals.divergence import Divergence
 from unlearn.evals.epsilon_hat import EpsilonHat
@@ -15,10 +18,7 @@ from unlearn.evals.mia_svc import MiaSvc, fixed_sample
 from unlearn.evals.nomus import NoMUS
 from unlearn.evals.u_lira import ULiRA
 from unlearn.evals.weight_distance import WeightDistance
-from unlearn.flags import COLLAPSED, EQUALS_ORIGINAL, flags_of
 from unlearn.outputs import Outputs, Population, Predictions
-from unlearn.populations import Group, Member
-from unlearn.scoring import Resampling, population_numbers
 from unlearn.setup import evaluations_of, problem_of
 from unlearn.task import Task
 

@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unlearn.concurrency import one_thread_an_operation
+from unlearn.comparing.concurrency import one_thread_an_operation
+from unlearn.comparing.flags import flags_of
+from unlearn.comparing.pairs import paired_comparisons
+from unlearn.comparing.populations import Group, method_groups, reference_group
+from unlearn.comparing.rows import RowMaker
+from unlearn.comparing.scoring import Resampling, Scores
 from unlearn.configuration import build
 from unlearn.errors import UserError
 from unlearn.evals.base import Evaluation, Quantity
-from unlearn.flags import flags_of
 from unlearn.loggers import RunLogger
-from unlearn.pairs import paired_comparisons
-from unlearn.populations import Group, method_groups, reference_group
 from unlearn.problem import UnlearningProblem
 from unlearn.progress import say
 from unlearn.references import References
@@ -23,9 +25,7 @@ from unlearn.report.provenance import provenance_of
 from unlearn.report.results import ComparisonReport
 from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
-from unlearn.rows import RowMaker
 from unlearn.runner import evaluation_digests, run_info
-from unlearn.scoring import Resampling, Scores
 from unlearn.setup import Job, evaluations_of, problem_of, references_of, settings_of
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from unlearn.comparing.populations import Group
+from unlearn.comparing.scoring import Resampling
 from unlearn.evals.base import Evaluation
-from unlearn.populations import Group
 from unlearn.report.results import COMMAND
-from unlearn.scoring import Resampling
 
 
 def notes_of(

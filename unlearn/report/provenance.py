@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from unlearn.populations import Group
+from unlearn.comparing.populations import Group
 from unlearn.record import versions
 from unlearn.setup import Job
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from unlearn.comparing.populations import Group
 from unlearn.outputs import BySplit
-from unlearn.populations import Group
 
 EQUALS_ORIGINAL = "equals the original"
 COLLAPSED = "collapsed"

@@ -8,20 +8,20 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from unlearn.concurrency import concurrently
-from unlearn.evals.base import Comparison, Evaluation
-from unlearn.metrics.bootstrap import Interval
-from unlearn.outputs import Population
-from unlearn.populations import Group
-from unlearn.problem import UnlearningProblem
-from unlearn.report.results import NOISE_FLOOR, Number, Row, RowKind
-from unlearn.scoring import (
+from unlearn.comparing.concurrency import concurrently
+from unlearn.comparing.populations import Group
+from unlearn.comparing.scoring import (
     Metrics,
     Resampling,
     per_run_numbers,
     population,
     population_numbers,
 )
+from unlearn.evals.base import Comparison, Evaluation
+from unlearn.metrics.bootstrap import Interval
+from unlearn.outputs import Population
+from unlearn.problem import UnlearningProblem
+from unlearn.report.results import NOISE_FLOOR, Number, Row, RowKind
 
 
 class RowMaker:

@@ -11,12 +11,12 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor, nn
 
-from unlearn.concurrency import concurrently
+from unlearn.comparing.concurrency import concurrently
+from unlearn.comparing.populations import Group, Member
 from unlearn.errors import UserError
 from unlearn.evals.base import Comparison, Evaluation, Quantity, keyed
 from unlearn.metrics.bootstrap import Interval, bootstrap_examples, bootstrap_models
 from unlearn.outputs import Outputs, Population
-from unlearn.populations import Group, Member
 from unlearn.problem import UnlearningProblem
 from unlearn.references import References
 from unlearn.report.results import Number

@@ -9,11 +9,11 @@ from itertools import combinations
 
 import torch
 
+from unlearn.comparing.populations import Group
+from unlearn.comparing.scoring import Resampling
 from unlearn.evals.base import Evaluation
 from unlearn.metrics.bootstrap import Interval, PairedDifference, holm, paired_difference
-from unlearn.populations import Group
 from unlearn.report.results import Pair, Row
-from unlearn.scoring import Resampling
 
 FEWEST_PAIRS = 2
 
