@@ -77,3 +77,11 @@ def test_an_original_is_shared_by_forget_sets_and_no_retrained_twin_of_it(tmp_pa
     by_class = references(tmp_path, "forget=class", "references.missing=fail")
     assert by_class.bank("original") == [0]
     assert drawing_seed("original", 0) != drawing_seed("retrained", 0)
+
+
+def test_other_evaluations_of_a_run_without_weights_repeat_it(tmp_path):
+    asked = (*SMALL, "method=original", "save_model=false", "eval=[accuracy]")
+    first = runner.unlearn(compose_job(*asked, home=tmp_path))
+    assert (first["ran"], first["skipped"]) == (1, 0)
+    more = runner.unlearn(compose_job(*asked[:-1], "eval=[accuracy,zrf]", home=tmp_path))
+    assert more["ran"] == 1 and "zrf/score" in more["metrics"]

@@ -92,7 +92,11 @@ def unlearn(job: Job) -> dict[str, Any]:
             lock.acquire()
         try:
             if not config.overwrite:
-                done += [seed for seed in todo if read_record(folders[seed])]
+                done += [
+                    seed
+                    for seed in todo
+                    if completed(folders[seed], job, references, evaluations) is not None
+                ]
                 done, todo = agree((done, [seed for seed in todo if seed not in done]))
             if todo:
                 _run(job, problem, settings, references, evaluations, todo, folders)

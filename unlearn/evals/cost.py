@@ -22,8 +22,8 @@ class Cost(Evaluation):
 
     references = ("retrained",)
     quantities = {
-        "seconds": Quantity("seconds", "lower", ideal=0, unit="s", headline=True),
-        "retrain_share": Quantity("of retraining", "lower", ideal=0, unit="%", headline=True),
+        "seconds": Quantity("time", "lower", ideal=0, unit="s", headline=True),
+        "retrain_share": Quantity("of retrain", "lower", ideal=0, unit="%", headline=True),
         "steps": Quantity("steps", "lower", ideal=0),
         "examples_read": Quantity("examples read", "lower", ideal=0),
         "peak_memory": Quantity("peak memory", "lower", unit="MB"),

@@ -69,10 +69,17 @@ def _missing(
     few = {n: e for n, e in wanted.items() if len(retrained) < 2 * e.min_models}
     if few:
         notes.append(_sentence("retrained", len(retrained), few, retrained.more, 2))
+    # Rows that lack the same evaluations share a sentence, with the command of the first of them.
+    alike: dict[tuple[tuple[str, ...], int], list[Group]] = {}
     for group in groups:
-        few = {n: e for n, e in wanted.items() if len(group) < e.min_models}
-        if few:
-            notes.append(_sentence(group.label, len(group), few, group.more, 1))
+        lacking = tuple(n for n, e in wanted.items() if len(group) < e.min_models)
+        alike.setdefault((lacking, len(group)), []).append(group)
+    for (lacking, have), rows in alike.items():
+        if lacking:
+            label = ", ".join(group.label for group in rows)
+            few = {name: wanted[name] for name in lacking}
+            each = "each of " if len(rows) > 1 else ""
+            notes.append(_sentence(each + label, have, few, rows[0].more, 1))
     return notes
 
 
