@@ -41,6 +41,13 @@ def agree(decision: T) -> T:
     return told[0]
 
 
+def leave() -> None:
+    """End the process group after all are done; a process that exits inside one may abort."""
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def share() -> tuple[int, int]:
     """This process's number and how many share each training batch."""
     return rank(), size()

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from unlearn.distributed import is_first
+from unlearn.distributed import is_first, leave
 from unlearn.errors import UnsupportedProblem, UserError
 from unlearn.setup import Job
 from unlearn.sweep import JobState
@@ -45,10 +45,12 @@ def run(work: Work, config: DictConfig) -> dict[str, Any]:
     if sweeping:
         return _run_in_sweep(work, job, Path(hydra.sweep.dir), int(hydra.job.num))
     try:
-        return work(job)
+        result = work(job)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    leave()
+    return result
 
 
 def _run_in_sweep(work: Work, job: Job, folder: Path, number: int) -> dict[str, Any]:
@@ -71,5 +73,6 @@ def _run_in_sweep(work: Work, job: Job, folder: Path, number: int) -> dict[str, 
         file.write_text(traceback.format_exc())
         note(JobState(number, "failed", kind, str(file)))
         raise JobFailed(kind) from None
+    leave()
     note(JobState(number, "done" if result.get("ran") else "skipped"))
     return result
