@@ -25,7 +25,8 @@ from unlearn.report.provenance import provenance_of
 from unlearn.report.results import ComparisonReport
 from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
-from unlearn.runner import evaluation_digests, run_info
+from unlearn.run_evaluation import evaluation_digests
+from unlearn.runner import run_info
 from unlearn.setup import Job, evaluations_of, problem_of, references_of, settings_of
 
 

@@ -19,16 +19,25 @@ from unlearn.configuration import build
 from unlearn.distributed import agree, is_first
 from unlearn.ensemble import fit_bank
 from unlearn.errors import UnsupportedProblem, UserError
-from unlearn.evals.base import Evaluation, keyed
+from unlearn.evals.base import Evaluation
 from unlearn.loggers import NoLogger, RunInfo, RunLogger
 from unlearn.methods.base import UnlearningMethod
-from unlearn.outputs import BySplit, Outputs, collect
+from unlearn.outputs import collect
 from unlearn.problem import ProblemView, UnlearningProblem, canonical_digest
 from unlearn.progress import TrainingProgress, say
 from unlearn.record import RunRecord, note_failure, read_record, versions, write_record
 from unlearn.references import References
 from unlearn.report.terminal import print_run_table
-from unlearn.setup import Job, evaluations_of, problem_of, references_of, seeds_of, settings_of
+from unlearn.run_evaluation import evaluate, evaluation_digests, gather, reference_rows
+from unlearn.setup import (
+    Job,
+    evaluations_of,
+    original_seed_of,
+    problem_of,
+    references_of,
+    seeds_of,
+    settings_of,
+)
 from unlearn.store import DamagedEntry
 from unlearn.trainer import Costs, TrainerSettings
 
@@ -124,23 +133,6 @@ def unlearn(job: Job) -> dict[str, Any]:
         "skipped": len(done),
         "metrics": runs[-1].document["metrics"] if runs[-1] else {},
     }
-
-
-def original_seed_of(config: Any, seed: int) -> int:
-    """Which original model a run starts from: `original_seed=seed` gives every run its own.
-
-    Raises:
-        UserError: neither a number nor the word.
-    """
-    chosen = config.original_seed
-    if chosen == "seed":
-        return seed
-    if not isinstance(chosen, int) or chosen < 0:
-        raise UserError(
-            "original_seed must be a number, or the word seed for an original model of every "
-            f"run's own seed; got {chosen!r}"
-        )
-    return chosen
 
 
 def _prepare_references(config: Any, references: References, seeds: Sequence[int]) -> None:
@@ -277,71 +269,6 @@ def completed(
     document["metrics"].update(metrics)
     document["evaluations"].update({name: per_run[name] for name in missing})
     return write_record(folder, document, predictions, state)
-
-
-def gather(
-    references: References,
-    config: Any,
-    original_seed: int,
-    predictions: BySplit,
-    costs: dict[str, Any],
-) -> Outputs:
-    """Predictions of one model beside those of the reference models."""
-    seeds = list(range(config.references.retrained))
-    return Outputs(
-        unlearned=predictions,
-        original=references.outputs("original", original_seed),
-        retrained=[references.outputs("retrained", seed) for seed in seeds],
-        costs=costs,
-        retrain_seconds=references.seconds("retrained", seeds),
-        original_state=references.model("original", original_seed).tensors,
-    )
-
-
-def evaluate(
-    evaluations: dict[str, Evaluation],
-    outputs: Outputs,
-    problem: UnlearningProblem,
-    net: nn.Module,
-) -> dict[str, float]:
-    """Numbers of all per-run evaluations, each under `<evaluation>/<quantity>`."""
-    metrics: dict[str, float] = {}
-    for name, evaluation in evaluations.items():
-        metrics.update(keyed(name, evaluation.compute(outputs, problem, net)))
-    return metrics
-
-
-def reference_rows(
-    job: Job, references: References, evaluations: dict[str, Evaluation]
-) -> dict[str, list[dict[str, float]]]:
-    """The evaluations' numbers of the original and the retrained models themselves.
-
-    A retrained model is compared with the other retrained models, so what depends on retrained
-    models is NaN where there is only one.
-    """
-    config = job.config
-    seeds = list(range(config.references.retrained))
-    run_seeds = [config.seed] if config.seeds is None else seeds_of(config.seeds)
-    originals = sorted({original_seed_of(config, seed) for seed in run_seeds})
-    rows: dict[str, list[dict[str, float]]] = {"original": [], "retrained": []}
-    models = [*(("original", s) for s in originals), *(("retrained", s) for s in seeds)]
-    for role, seed in models:
-        predictions = references.outputs(role, seed)  # type: ignore[arg-type]
-        entry = references.model(role, seed)  # type: ignore[arg-type]
-        start = seed if role == "original" else originals[0]
-        outputs = gather(references, config, start, predictions, entry.meta["costs"])
-        if role == "retrained":
-            outputs.retrained.pop(seeds.index(seed))
-        net = references.net(role, seed)  # type: ignore[arg-type]
-        rows[role].append(evaluate(evaluations, outputs, references.problem, net))
-    return rows
-
-
-def evaluation_digests(job: Job, evaluations: dict[str, Evaluation]) -> dict[str, str]:
-    """What makes an evaluation's numbers comparable: its settings and the retrained models used."""
-    shared = [job.config.references.retrained, job.config.outputs.retain_examples]
-    values = job.plain("eval")
-    return {name: canonical_digest([values[name], shared])[:12] for name in evaluations}
 
 
 def run_document(

@@ -192,6 +192,23 @@ def seeds_of(value: Any, name: str = "seeds") -> list[int]:
     return list(seeds)
 
 
+def original_seed_of(config: Any, seed: int) -> int:
+    """Which original model a run starts from: `original_seed=seed` gives every run its own.
+
+    Raises:
+        UserError: neither a number nor the word.
+    """
+    chosen = config.original_seed
+    if chosen == "seed":
+        return seed
+    if not isinstance(chosen, int) or chosen < 0:
+        raise UserError(
+            "original_seed must be a number, or the word seed for an original model of every "
+            f"run's own seed; got {chosen!r}"
+        )
+    return chosen
+
+
 def _remember(cache: OrderedDict[str, Any], key: str, value: Any) -> None:
     cache[key] = value
     while len(cache) > KEPT_IN_MEMORY:
