@@ -3,14 +3,15 @@
 import hydra
 from omegaconf import DictConfig
 
-from unlearn.commandline import start
+from unlearn.programs.commandline import start
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
 def main(config: DictConfig) -> dict:
-    from unlearn import comparison, program
+    from unlearn.programs import job
+    from unlearn.programs.evaluate import evaluate
 
-    return program.run(comparison.evaluate, config)
+    return job.run(evaluate, config)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 import hydra
 from omegaconf import DictConfig
 
-from unlearn.commandline import start
+from unlearn.programs.commandline import start
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> dict:
-    from unlearn import program, runner
+    from unlearn.programs import job
+    from unlearn.programs.train import train
 
-    return program.run(runner.train, config)
+    return job.run(train, config)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 import hydra
 from omegaconf import DictConfig
 
-from unlearn.commandline import start
+from unlearn.programs.commandline import start
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="unlearn")
 def main(config: DictConfig) -> dict:
-    from unlearn import program, runner
+    from unlearn.programs import job
+    from unlearn.programs.unlearn import unlearn
 
-    return program.run(runner.unlearn, config)
+    return job.run(unlearn, config)
 
 
 if __name__ == "__main__":

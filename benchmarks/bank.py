@@ -37,16 +37,16 @@ from workloads import (
     write,
 )
 
-from unlearn.configuration import build
-from unlearn.ensemble import fit_bank
 from unlearn.metrics.epsilon import epsilon_hat, median_epsilon
 from unlearn.metrics.forgetting import forgetting_quality
 from unlearn.metrics.population import klom
-from unlearn.outputs import forward
 from unlearn.problem import UnlearningProblem
-from unlearn.setup import settings_of
-from unlearn.trainer import TrainerSettings
-from unlearn.training import ReferenceTraining
+from unlearn.programs.building import build
+from unlearn.programs.plan import settings_of
+from unlearn.storage.predictions import forward
+from unlearn.training.bank import fit_bank
+from unlearn.training.reference_training import ReferenceTraining
+from unlearn.training.trainer import TrainerSettings
 
 Nets = dict[int, nn.Module]
 

@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from workloads import alternating, job, paired_ratio, quiet, table, write
 
-from unlearn import runner
-from unlearn.outputs import collect
-from unlearn.setup import evaluations_of, problem_of, references_of, settings_of
-from unlearn.trainer import Costs
+from unlearn.programs.plan import evaluations_of, problem_of, references_of, settings_of
+from unlearn.programs.unlearn import unlearn
+from unlearn.storage.predictions import collect
+from unlearn.training.fit import Costs
 
 
 def main() -> None:
@@ -37,9 +37,9 @@ def main() -> None:
         places = [f"paths.{name}={folder}/{name}" for name in ("store", "runs", "report")]
         chosen = (f"dataset={options.dataset}", f"trainer={options.trainer}", "logger=none")
         work = job("method=original", f"eval={options.eval}", *chosen, *places)
-        runner.unlearn(work)
+        unlearn(work)
         problem, settings = problem_of(work), settings_of(work)
-        references = references_of(work, problem, settings)
+        references = references_of(work)
         evaluations = evaluations_of(work, problem)
         net = references.net("original", 0)
         keep = references.retain_examples

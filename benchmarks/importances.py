@@ -31,8 +31,8 @@ from workloads import (
 
 from unlearn.methods.parts.importance import batch_importances
 from unlearn.problem import UnlearningProblem
-from unlearn.setup import settings_of
-from unlearn.trainer import TrainerSettings
+from unlearn.programs.plan import settings_of
+from unlearn.training.trainer import TrainerSettings
 
 
 def case(

@@ -30,14 +30,15 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from unlearn.datasets.base import Table
+from unlearn.data.tables import Table
 from unlearn.datasets.image_folder import ImageFolder
-from unlearn.forget import RandomForget
+from unlearn.forget_sets.random import RandomForget
 from unlearn.methods.jit import JiT
 from unlearn.problem import UnlearningProblem
-from unlearn.recipe import Recipe
-from unlearn.trainer import TrainerSettings, fit
-from unlearn.training import ReferenceTraining
+from unlearn.recipes.recipe import Recipe
+from unlearn.training.fit import fit
+from unlearn.training.reference_training import ReferenceTraining
+from unlearn.training.trainer import TrainerSettings
 
 MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
 STUDY_FORGET, STUDY_RATE = 5000, 2e-5

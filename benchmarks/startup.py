@@ -21,7 +21,7 @@ COMMANDS = {
     "import torch": ["-c", "import torch"],
     "import torch, torchvision, lightning": ["-c", "import torch, torchvision, lightning"],
     "import unlearn.api": ["-c", "import unlearn.api"],
-    "import unlearn.runner": ["-c", "import unlearn.runner"],
+    "import unlearn.programs.unlearn": ["-c", "import unlearn.programs.unlearn"],
     "unlearn.py --cfg job": ["unlearn.py", "--cfg", "job"],
     "unlearn.py --help": ["unlearn.py", "--help"],
 }

@@ -55,7 +55,8 @@ def inside(overrides: list[str]) -> None:
     """Run the study in this process with a clock around the parts of its jobs."""
     begin = time.perf_counter()
     sys.path.insert(0, str(ROOT))
-    from unlearn import program, runner
+    from unlearn.programs import job as program
+    from unlearn.programs import unlearn as runner
 
     clock = {"work": 0.0, "references": 0.0, "in_jobs": 0.0, "jobs": 0, "before": 0.0}
 

@@ -33,8 +33,9 @@ from workloads import (
 
 from unlearn.methods.retrain import Retrain
 from unlearn.problem import UnlearningProblem
-from unlearn.setup import settings_of
-from unlearn.trainer import TrainerSettings, fit
+from unlearn.programs.plan import settings_of
+from unlearn.training.fit import fit
+from unlearn.training.trainer import TrainerSettings
 
 RESNET18_FLOP = 3.33e9  # forward and backward pass of one 32 x 32 image
 

@@ -17,13 +17,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 from torch import Tensor, nn
 
-from unlearn.datasets.base import Table, normalisation
-from unlearn.forget import RandomForget
+from unlearn.data.tables import Table, normalisation
+from unlearn.data.task import Task
+from unlearn.forget_sets.random import RandomForget
 from unlearn.models.resnet import ResNet18
 from unlearn.problem import UnlearningProblem
-from unlearn.recipe import Recipe
-from unlearn.setup import Job, problem_of
-from unlearn.task import Task
+from unlearn.programs.job import Job
+from unlearn.programs.plan import problem_of
+from unlearn.recipes.recipe import Recipe
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

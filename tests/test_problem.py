@@ -2,16 +2,17 @@
 
 import pytest
 import torch
-from conftest import compose_job
+from support.compose import compose_job
 
-from unlearn.datasets.base import Table
+from unlearn.data.loaders import Loader, PairedLoader
+from unlearn.data.splits import Split
+from unlearn.data.tables import Table
+from unlearn.data.task import Task
 from unlearn.errors import UserError
-from unlearn.forget import ClassForget, RandomForget
-from unlearn.loaders import Loader, PairedLoader
+from unlearn.forget_sets.random import RandomForget
+from unlearn.forget_sets.whole_class import ClassForget
 from unlearn.problem import UnlearningProblem
-from unlearn.setup import problem_of
-from unlearn.splits import Split
-from unlearn.task import Task
+from unlearn.programs.plan import problem_of
 
 
 def tiny(forget, n=20, classes=4):

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import ROOT, options
+from support.compose import ROOT, options
 
 TEXT = (ROOT / "README.md").read_text()
 

@@ -9,14 +9,15 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from unlearn.configuration import build
-from unlearn.datasets.base import Table
+from unlearn.data.tables import Table
+from unlearn.data.task import Task
 from unlearn.errors import UserError
-from unlearn.forget import ForgetRule
+from unlearn.forget_sets.base import ForgetRule
 from unlearn.methods.base import UnlearningMethod
 from unlearn.problem import UnlearningProblem
-from unlearn.task import Task
-from unlearn.trainer import TrainerSettings, fit
+from unlearn.programs.building import build
+from unlearn.training.fit import fit
+from unlearn.training.trainer import TrainerSettings
 
 METHODS = Path(__file__).resolve().parent.parent / "conf" / "method"
 

@@ -2,28 +2,38 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from unlearn.datasets.base import Table
+from unlearn.data.loaders import Loader
+from unlearn.data.splits import Split
+from unlearn.data.tables import Table
+from unlearn.data.task import Task
 from unlearn.errors import UserError
-from unlearn.forget import ForgetRule
-from unlearn.loaders import Loader
-from unlearn.recipe import Recipe
-from unlearn.splits import Split
-from unlearn.task import Task
+from unlearn.forget_sets.base import ForgetRule
+from unlearn.recipes.recipe import Recipe
 
 # Splits that exist only as unions of others, and what reading them reads.
 UNIONS = {"mixed": ("retain", "forget"), "paired": ("retain", "forget")}
 
 
 def canonical_digest(description: Any) -> str:
-    """SHA-256 of a JSON-able description, independent of key order."""
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"))
+    """SHA-256 of a JSON-able description, independent of key order; 10 and 10.0 are one number."""
+    text = json.dumps(_canonical(description), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 class UnlearningProblem:
@@ -46,6 +56,8 @@ class UnlearningProblem:
     Attributes:
         splits: `retain`, `forget`, `test`; where they exist `forget_test`, `retain_test`, `val`,
             `unseen`.
+        share: `(rank, size)` where several processes train one model: methods get their part of
+            every batch, evaluations all of it.
         digest: what makes two runs comparable; free of paths, devices and logging.
 
     Raises:
@@ -103,6 +115,7 @@ class UnlearningProblem:
         self.description = {**description, "content": content_id, "forget_indices": indices}
         self.digest = canonical_digest(self.description)
         self.loader_options: dict[str, Any] = {}
+        self.share = (0, 1)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -139,7 +152,7 @@ class ProblemView:
         self.examples_read = 0
         self.task, self.recipe = problem.task, problem.recipe
         self.forget_kind, self.forget_classes = problem.forget_kind, problem.forget_classes
-        self.image_shape = problem.image_shape
+        self.image_shape, self.share = problem.image_shape, problem.share
 
     def has(self, name: str) -> bool:
         """Whether the problem has a split of this name."""

@@ -29,8 +29,8 @@ class PatientSlurmLauncher(SlurmLauncher):
         import submitit
 
         from unlearn.errors import UserError
-        from unlearn.sweep import FINAL, JobState, note, read_state
-        from unlearn.terminal import say
+        from unlearn.programs.console import say
+        from unlearn.programs.sweeps import FINAL, JobState, note, read_state
 
         assert self.config is not None
         params = dict(self.params)

@@ -20,8 +20,8 @@ class StudySweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from unlearn.errors import UserError
-        from unlearn.sweep import Sweep
-        from unlearn.terminal import say
+        from unlearn.programs.console import say
+        from unlearn.programs.sweeps import Sweep
 
         assert self.hydra_context is not None
         assert self.config is not None and self.launcher is not None

@@ -6,13 +6,14 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from unlearn.datasets.base import Dataset, Table, normalisation
-from unlearn.datasets.decode import decode
-from unlearn.datasets.holdout import hold_out_groups
-from unlearn.datasets.listing import ImageFile, list_images, require_entry, require_folder
-from unlearn.datasets.tabular import match_files, read_csv
+from unlearn.data.decode import decode
+from unlearn.data.holdout import hold_out_groups
+from unlearn.data.listing import ImageFile, list_images, require_entry, require_folder
+from unlearn.data.tables import Table, normalisation
+from unlearn.data.tabular import match_files, read_csv
+from unlearn.data.task import Task
+from unlearn.datasets.base import Dataset
 from unlearn.errors import UserError
-from unlearn.task import Task
 
 SOURCE = "AgeDB is given out on request by Imperial College London (ibug.doc.ic.ac.uk)"
 LAYOUT = "files named <index>_<name>_<age>_<gender>.jpg, or images with a CSV file (dataset.csv)"

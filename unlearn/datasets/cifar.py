@@ -6,10 +6,11 @@ from typing import Any, Literal
 import torch
 import torchvision
 
-from unlearn.datasets.base import Dataset, Table, normalisation
-from unlearn.datasets.listing import ARCHIVE_SUFFIXES
+from unlearn.data.listing import ARCHIVE_SUFFIXES
+from unlearn.data.tables import Table, normalisation
+from unlearn.data.task import Task
+from unlearn.datasets.base import Dataset
 from unlearn.errors import UserError
-from unlearn.task import Task
 
 # The fine classes of each superclass, five a row, as the archive's coarse labels have them.
 SUPERCLASSES = """

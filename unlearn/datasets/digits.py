@@ -2,9 +2,10 @@
 
 import torch
 
-from unlearn.datasets.base import Dataset, Table, normalisation
+from unlearn.data.tables import Table, normalisation
+from unlearn.data.task import Task
+from unlearn.datasets.base import Dataset
 from unlearn.errors import UserError
-from unlearn.task import Task
 
 
 class Digits(Dataset):

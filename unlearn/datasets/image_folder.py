@@ -4,11 +4,12 @@ from pathlib import Path
 
 import torch
 
-from unlearn.datasets.base import Dataset, Table, normalisation
-from unlearn.datasets.decode import decode
-from unlearn.datasets.listing import list_images, require_entry, require_folder
+from unlearn.data.decode import decode
+from unlearn.data.listing import list_images, require_entry, require_folder
+from unlearn.data.tables import Table, normalisation
+from unlearn.data.task import Task
+from unlearn.datasets.base import Dataset
 from unlearn.errors import UserError
-from unlearn.task import Task
 
 SOURCE = "any images of yours will do"
 LAYOUT = "FOLDER/train/<class>/<images> and FOLDER/test/<class>/<images>"

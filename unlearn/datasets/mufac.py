@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from unlearn.datasets.base import Dataset, Table, Transform
-from unlearn.datasets.decode import Pixels, decode
-from unlearn.datasets.listing import require_entry, require_folder
-from unlearn.datasets.tabular import match_files, read_csv
+from unlearn.data.decode import Pixels, decode
+from unlearn.data.listing import require_entry, require_folder
+from unlearn.data.tables import Table, Transform
+from unlearn.data.tabular import match_files, read_csv
+from unlearn.data.task import Task
+from unlearn.datasets.base import Dataset
 from unlearn.errors import UserError
-from unlearn.task import Task
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from unlearn.datasets.base import Table
+from unlearn.data.tables import Table
 from unlearn.datasets.mufac import AGES, FILES, Mufac
 from unlearn.errors import UserError
 

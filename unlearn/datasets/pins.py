@@ -4,12 +4,13 @@ from pathlib import Path
 
 import torch
 
-from unlearn.datasets.base import Dataset, Table, normalisation
-from unlearn.datasets.decode import decode
-from unlearn.datasets.holdout import hold_out_of_each, record_split
-from unlearn.datasets.listing import list_images, require_folder
+from unlearn.data.decode import decode
+from unlearn.data.holdout import hold_out_of_each, record_split
+from unlearn.data.listing import list_images, require_folder
+from unlearn.data.tables import Table, normalisation
+from unlearn.data.task import Task
+from unlearn.datasets.base import Dataset
 from unlearn.errors import UserError
-from unlearn.task import Task
 
 SOURCE = "the data is on Kaggle as hereisburak/pins-face-recognition (unpack it)"
 LAYOUT = "one folder a person (pins_<name>/) with images in it"

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from unlearn.evals.base import Evaluation, Quantity
-from unlearn.outputs import Outputs, Predictions
+from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import Predictions
 
 
 class Accuracy(Evaluation):

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from unlearn.evals.accuracy import hit_rate
-from unlearn.evals.base import Evaluation, Quantity
+from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.evals.mia_svc import non_members
 from unlearn.metrics.retention import average_gap
-from unlearn.outputs import BySplit, Outputs
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import BySplit
 
 
 class AverageGap(Evaluation):

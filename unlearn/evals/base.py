@@ -8,8 +8,8 @@ from lightning import Callback
 from torch import Tensor, nn
 
 from unlearn.metrics.bootstrap import Location
-from unlearn.outputs import Outputs, Population
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import BySplit, Population
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,27 @@ class Comparison:
     examples: Mapping[str, Tensor] = field(default_factory=dict)
     protocol: str = ""
     scores: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Everything the evaluations of one run read.
+
+    Attributes:
+        unlearned: predictions of the evaluated model by split.
+        original: predictions of the original model.
+        retrained: predictions of the reference retrained models, one mapping each.
+        costs: the run's costs, as in its record.
+        retrain_seconds: seconds that retraining took, mean over the reference models.
+        original_state: weights of the original model.
+    """
+
+    unlearned: BySplit
+    original: BySplit
+    retrained: list[BySplit] = field(default_factory=list)
+    costs: Mapping[str, Any] = field(default_factory=dict)
+    retrain_seconds: float | None = None
+    original_state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Evaluation(Callback):

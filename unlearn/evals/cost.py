@@ -4,8 +4,7 @@ import math
 
 from torch import nn
 
-from unlearn.evals.base import Evaluation, Quantity
-from unlearn.outputs import Outputs
+from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.problem import UnlearningProblem
 
 

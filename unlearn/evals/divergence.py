@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from unlearn.evals.base import Evaluation, Quantity
+from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.metrics.divergence import activation_distance, js, kl, prediction_agreement
-from unlearn.outputs import Outputs
 from unlearn.problem import UnlearningProblem
 
 SPLITS = ("retain", "forget", "test")

@@ -3,8 +3,8 @@
 from unlearn.evals.base import Comparison, Evaluation, Quantity
 from unlearn.metrics.epsilon import epsilon_hat, median_epsilon
 from unlearn.metrics.statistics import hinge_margin
-from unlearn.outputs import Population
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import Population
 
 
 class EpsilonHat(Evaluation):

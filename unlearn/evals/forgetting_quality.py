@@ -13,8 +13,8 @@ from unlearn.metrics.forgetting import (
     forgetting_quality,
 )
 from unlearn.metrics.statistics import logit_scaled_confidence, top_class_loss
-from unlearn.outputs import Population
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import Population
 
 
 class ForgettingQuality(Evaluation):

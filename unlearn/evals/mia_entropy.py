@@ -2,9 +2,8 @@
 
 from torch import nn
 
-from unlearn.evals.base import Evaluation, Quantity
+from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.metrics.membership import entropy_attack
-from unlearn.outputs import Outputs
 from unlearn.problem import UnlearningProblem
 
 

@@ -5,10 +5,10 @@ from typing import get_args
 import torch
 from torch import nn
 
-from unlearn.evals.base import Evaluation, Quantity
+from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.metrics.membership import MembershipStatistic, svc_attack
-from unlearn.outputs import BySplit, Outputs, Predictions
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import BySplit, Predictions
 
 STATISTICS: tuple[MembershipStatistic, ...] = get_args(MembershipStatistic)
 

@@ -3,10 +3,9 @@
 from torch import nn
 
 from unlearn.evals.accuracy import hit_rate
-from unlearn.evals.base import Evaluation, Quantity
+from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.evals.mia_svc import fixed_sample
 from unlearn.metrics.membership import loss_attack, nomus
-from unlearn.outputs import Outputs
 from unlearn.problem import UnlearningProblem
 
 

@@ -6,8 +6,8 @@ from torch import Tensor
 from unlearn.evals.base import Comparison, Evaluation, Quantity
 from unlearn.metrics.population import rmia
 from unlearn.metrics.statistics import logit_margin
-from unlearn.outputs import Population
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import Population
 
 
 class RMIA(Evaluation):

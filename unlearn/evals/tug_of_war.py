@@ -6,8 +6,8 @@ from torch import Tensor
 from unlearn.evals.base import Comparison, Evaluation, Quantity
 from unlearn.evals.forgetting_quality import accuracies, is_right
 from unlearn.metrics.tug_of_war import tug_of_war
-from unlearn.outputs import Population
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import Population
 
 
 class TugOfWar(Evaluation):

@@ -3,8 +3,8 @@
 from unlearn.evals.base import Comparison, Evaluation, Quantity
 from unlearn.metrics.population import u_lira
 from unlearn.metrics.statistics import logit_scaled_confidence
-from unlearn.outputs import Population
 from unlearn.problem import UnlearningProblem
+from unlearn.storage.predictions import Population
 
 
 class ULiRA(Evaluation):

@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from unlearn.evals.base import Evaluation, Quantity
+from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.metrics.divergence import zrf
-from unlearn.outputs import Outputs, forward
 from unlearn.problem import UnlearningProblem
-from unlearn.trainer import TrainerSettings
+from unlearn.storage.predictions import forward
+from unlearn.training.trainer import TrainerSettings
 
 
 class ZeroRetrainForgetting(Evaluation):

@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.layers import last_linear, main_path_convolutions, mean_outputs
 from unlearn.methods.parts.reinitialisation import Order, redraw_, repair
 from unlearn.methods.parts.sampling import random_sample
 from unlearn.methods.parts.stage import Stage
-from unlearn.splits import Batch
 
 
 def excited(forget: Tensor, retain: Tensor, share: float) -> Tensor:

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Pair
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.optimizers import OptimizerName
 from unlearn.methods.parts.stage import Stage
-from unlearn.splits import Pair
 
 
 class AdvancedNegGrad(UnlearningMethod):

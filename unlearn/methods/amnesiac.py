@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.optimizers import OptimizerName, optimizer
-from unlearn.splits import Batch
 
 
 def wrong_labels(

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.errors import UserError
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.distillation import Reduction, frozen_copy, kl_divergence
@@ -9,7 +10,6 @@ from unlearn.methods.parts.optimizers import OptimizerName
 from unlearn.methods.parts.sampling import fresh_seed, random_sample
 from unlearn.methods.parts.stage import Stage
 from unlearn.methods.parts.teachers import answers
-from unlearn.splits import Batch
 
 
 class BadTeacher(UnlearningMethod):

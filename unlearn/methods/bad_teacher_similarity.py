@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlearn.loaders import Loader, PairedLoader
+from unlearn.data.loaders import Loader, PairedLoader
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.distillation import frozen_copy
 from unlearn.methods.parts.interleaving import Alternating
@@ -14,7 +15,6 @@ from unlearn.methods.parts.sampling import fresh_seed
 from unlearn.methods.parts.similarity import nearest, similarity_sample
 from unlearn.methods.parts.stage import Stage
 from unlearn.methods.parts.teachers import answers
-from unlearn.splits import Batch
 
 
 class BadTeacherSimilarity(UnlearningMethod):

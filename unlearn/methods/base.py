@@ -10,11 +10,10 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from unlearn import distributed
+from unlearn.data.loaders import Augment, Loader, PairedLoader
+from unlearn.data.splits import Batch, Pair, Split
 from unlearn.errors import UserError
-from unlearn.loaders import Augment, Loader, PairedLoader
-from unlearn.recipe import OptimizerFactory, SchedulerFactory
-from unlearn.splits import Batch, Pair, Split
+from unlearn.recipes.recipe import OptimizerFactory, SchedulerFactory
 
 if TYPE_CHECKING:
     from unlearn.problem import ProblemView
@@ -95,6 +94,11 @@ class UnlearningMethod(LightningModule):
     def loss(self, batch: Any) -> Tensor:
         """The paper's equation on one batch (a `Batch`, or a `Pair` for paired data)."""
         raise NotImplementedError(f"{type(self).__name__} has a phase without a loss")
+
+    def content(self, seed: int) -> dict[str, str]:
+        """Of values that name files, what is in the files that a run of `seed` reads: a run is
+        identified by that instead of by where they lie."""
+        return {}
 
     # ---- what the runner calls ---------------------------------------------------------------
 
@@ -185,7 +189,7 @@ class UnlearningMethod(LightningModule):
             augment=phase.augment,
             augment_generator=self.device_generator,
             drop_last=phase.drop_last,
-            share=distributed.share(),
+            share=self.data.share,
         )
 
     # ---- Lightning's hooks -------------------------------------------------------------------

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from unlearn.loaders import Loader, PairedLoader
+from unlearn.data.loaders import Loader, PairedLoader
+from unlearn.data.splits import Batch, Pair
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.interleaving import Zipped
-from unlearn.splits import Batch, Pair
 
 
 def uniform_divergence(logits: Tensor) -> Tensor:

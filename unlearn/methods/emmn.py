@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from unlearn.data.splits import Batch, Split
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.noise import copies, learn_noise
 from unlearn.methods.parts.optimizers import OptimizerName, optimizer
-from unlearn.splits import Batch, Split
 
 
 class EMMN(UnlearningMethod):

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.optimizers import OptimizerName, optimizer
-from unlearn.splits import Batch
 
 
 class Finetune(UnlearningMethod):

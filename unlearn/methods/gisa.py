@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unlearn.data.splits import Pair
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.importance import batch_importances
 from unlearn.methods.parts.optimizers import OptimizerName, optimizer
-from unlearn.splits import Pair
 
 EPSILON = 1e-8
 

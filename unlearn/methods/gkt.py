@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from unlearn.data.splits import Batch, Split
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.attention import outputs_and_attention
 from unlearn.methods.parts.distillation import frozen_copy, kl_divergence, soft_targets
 from unlearn.methods.parts.image_generator import ImageGenerator
 from unlearn.methods.parts.optimizers import optimizer
-from unlearn.splits import Batch, Split
 
 
 def gate(probabilities: Tensor, forgotten: tuple[int, ...], threshold: float) -> Tensor:

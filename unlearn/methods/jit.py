@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.optimizers import optimizer
-from unlearn.splits import Batch
 
 EPSILON = 1e-12
 

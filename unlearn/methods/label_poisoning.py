@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.relabelling import poisoned
 from unlearn.methods.parts.stage import Stage
-from unlearn.splits import Batch
 
 
 class LabelPoisoning(UnlearningMethod):

@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.reinitialisation import Order
 from unlearn.methods.parts.relabelling import poisoned
 from unlearn.methods.parts.stage import Stage
-from unlearn.schedules import cosine
-from unlearn.splits import Batch
+from unlearn.recipes.schedules import cosine
 
 
 class LabelPoisoningFull(UnlearningMethod):

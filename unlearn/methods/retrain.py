@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod
-from unlearn.splits import Batch
-from unlearn.training import recipe_phase
+from unlearn.methods.parts.recipe_phase import recipe_phase
 
 # Far from the seeds of original models, which must not share their initialisation.
 FRESH_SEEDS = 2_000_003

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.distillation import distillation_loss, frozen_copy
 from unlearn.methods.parts.optimizers import OptimizerName, optimizer
-from unlearn.recipe import OptimizerFactory
-from unlearn.splits import Batch
+from unlearn.recipes.recipe import OptimizerFactory
 
 
 def built_once(factory: OptimizerFactory) -> OptimizerFactory:

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.reinitialisation import Order, overfitting, redraw_, repair, similar
 from unlearn.methods.parts.stage import Stage
-from unlearn.splits import Batch
 
 
 class SelectivePruning(UnlearningMethod):

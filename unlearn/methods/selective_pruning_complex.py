@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.reinitialisation import Order, overfitting, redraw_, repair, similar
 from unlearn.methods.parts.sampling import random_sample
 from unlearn.methods.parts.stage import Stage
-from unlearn.splits import Batch
 
 
 class SelectivePruningComplex(UnlearningMethod):

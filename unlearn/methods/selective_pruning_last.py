@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from unlearn.data.splits import Batch
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.layers import last_linear
 from unlearn.methods.parts.reinitialisation import Order, overfitting, redraw_, repair, similar
 from unlearn.methods.parts.stage import Stage
-from unlearn.splits import Batch
 
 
 class SelectivePruningLast(UnlearningMethod):

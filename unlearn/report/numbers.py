@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
-from unlearn.report.results import ComparisonReport, Number, Row
 
 ARROWS = {"higher": "↑", "lower": "↓", "closer": "→R"}
 

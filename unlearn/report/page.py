@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.report.numbers import (
     clear_winner,
     heading,
@@ -19,7 +20,6 @@ from unlearn.report.numbers import (
     protocols,
     text,
 )
-from unlearn.report.results import ComparisonReport, Number, Row
 
 CAPTIONS = {
     "forgetting_and_utility": "Each method with its 95 % intervals; grey is where retrained models "

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
 from unlearn.problem import UnlearningProblem
 from unlearn.report.numbers import heading, text
-from unlearn.report.results import ComparisonReport, Number, Row
 
 # Okabe and Ito's colours, told apart by everyone; black is the noise floor, grey doing nothing.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#A5AA99")

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 
+from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.metrics.bootstrap import Interval
 from unlearn.report.numbers import (
     clear_winner,
@@ -17,7 +18,6 @@ from unlearn.report.numbers import (
     protocols,
     text,
 )
-from unlearn.report.results import ComparisonReport, Number, Row
 
 COLUMNS = (
     "problem", "synthetic", "kind", "method", "original_seed", "seed", "metric", "unit", "better",

@@ -1,15 +1,16 @@
 """Tables on the terminal: at the end of a run, and of a comparison."""
 
 import statistics
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from unlearn.evals.base import Evaluation, Quantity
+from unlearn.comparison.result import COMMAND, ComparisonReport, Row
+from unlearn.evals.base import Quantity
 from unlearn.problem import UnlearningProblem
-from unlearn.record import RunRecord
 from unlearn.report.numbers import (
     heading,
     headline_keys,
@@ -18,17 +19,16 @@ from unlearn.report.numbers import (
     protocols,
     text,
 )
-from unlearn.report.results import COMMAND, ComparisonReport, Row
+from unlearn.storage.records import RunRecord
 
 
 def print_run_table(
     problem: UnlearningProblem,
-    evaluations: dict[str, Evaluation],
+    quantities: Mapping[str, Quantity],
     references: dict[str, list[dict[str, float]]],
     runs: list[RunRecord],
 ) -> None:
     """Original, retrained and unlearned models side by side; several runs as mean and deviation."""
-    quantities = headline(problem, evaluations)
     sizes = {name: len(split) for name, split in problem.splits.items()}
     title = f"{problem.name}: forget {sizes['forget']} of {sizes['forget'] + sizes['retain']}"
     table = Table(title=title + (" (synthetic data)" if problem.synthetic else ""))
@@ -50,17 +50,6 @@ def print_run_table(
         ]
         table.add_row(label + seeds, *cells)
     Console().print(table)
-
-
-def headline(problem: UnlearningProblem, evaluations: dict[str, Evaluation]) -> dict[str, Quantity]:
-    """The per-run quantities that the terminal shows, by key."""
-    return {
-        f"{name}/{quantity}": meaning
-        for name, evaluation in evaluations.items()
-        if not evaluation.min_models
-        for quantity, meaning in evaluation.described(problem).items()
-        if meaning.headline
-    }
 
 
 def cell(values: list[float], quantity: Quantity) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from unlearn.comparison.result import ComparisonReport
 from unlearn.errors import UserError
 from unlearn.problem import UnlearningProblem
 from unlearn.report.page import page_text
 from unlearn.report.pictures import draw
-from unlearn.report.results import ComparisonReport
 from unlearn.report.tables import csv_text, latex_text, markdown_text
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 
-from unlearn.splits import Batch
+from unlearn.data.splits import Batch
 
 
 def fisher_diagonal(

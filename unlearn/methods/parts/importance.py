@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from unlearn.splits import Batch
-from unlearn.task import Task
+from unlearn.data.splits import Batch
+from unlearn.data.task import Task
 
 
 def batch_importances(net: nn.Module, task: Task, loader: Iterable[Batch]) -> dict[str, Tensor]:

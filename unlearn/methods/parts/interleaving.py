@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from unlearn.loaders import PairedLoader
-from unlearn.splits import Batch, Pair
+from unlearn.data.loaders import PairedLoader
+from unlearn.data.splits import Batch, Pair
 
 
 class Alternating(PairedLoader):

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from unlearn.data.splits import Batch
 from unlearn.errors import UserError
-from unlearn.splits import Batch
 
 SHORTCUTS = ("shortcut", "downsample")
 

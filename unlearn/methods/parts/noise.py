@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unlearn.splits import Split
+from unlearn.data.splits import Split
 
 
 def learn_noise(

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 
-from unlearn.recipe import OptimizerFactory
+from unlearn.recipes.recipe import OptimizerFactory
 
 OptimizerName = Literal["sgd", "momentum", "nesterov", "adam"]
 

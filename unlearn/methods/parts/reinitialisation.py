@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from unlearn.data.splits import Batch, Split
 from unlearn.methods.base import Phase, UnlearningMethod
 from unlearn.methods.parts.stage import Stage
-from unlearn.splits import Batch, Split
 
 Order = Literal["shuffled", "source"]
 

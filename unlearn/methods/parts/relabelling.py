@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from unlearn.splits import Split
-from unlearn.task import Task
+from unlearn.data.splits import Split
+from unlearn.data.task import Task
 
 
 def random_labels(count: int, classes: int, generator: torch.Generator) -> Tensor:

@@ -2,7 +2,7 @@
 
 import torch
 
-from unlearn.splits import Split
+from unlearn.data.splits import Split
 
 
 def random_sample(split: Split, count: float, generator: torch.Generator) -> Split:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from unlearn.data.splits import Split
 from unlearn.methods.base import Phase, check
 from unlearn.methods.parts.optimizers import OptimizerName, optimizer
-from unlearn.splits import Split
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from unlearn.data.splits import Batch
 from unlearn.methods.parts.distillation import soft_targets
-from unlearn.splits import Batch
 
 
 @torch.no_grad()

@@ -1,0 +1,85 @@
+"""Weights of networks trained elsewhere: safetensors files, known by their content."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from unlearn.errors import UserError
+
+
+class WeightFile:
+    """One safetensors file with the weights of a network.
+
+    Args:
+        path: of the file.
+        setting: the key that named it, for messages.
+    """
+
+    def __init__(self, path: Path, setting: str):
+        self.path, self.setting = path, setting
+
+    @cached_property
+    def data(self) -> bytes:
+        """The file, read once.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.setting}: cannot read {self.path}: {error.strerror}") from error
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content: what the weights are, wherever they lie."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def load_into(self, net: nn.Module) -> dict[str, Tensor]:
+        """Copy the weights into a network and return them.
+
+        Raises:
+            UserError: no safetensors file, weights that do not fit, or that are not finite.
+        """
+        try:
+            tensors = load(self.data)
+        except SafetensorError as error:
+            raise UserError(
+                f"{self.setting}: {self.path} is no safetensors file ({error}); write one with "
+                "safetensors.torch.save_file(net.state_dict(), path)"
+            ) from error
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise UserError(
+                    f"{self.setting}: {self.path}: the tensor {name!r} holds values that are not "
+                    "finite"
+                )
+        try:
+            net.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise UserError(
+                f"{self.setting}: {self.path} does not fit the model: "
+                f"{str(error).splitlines()[1].strip()}"
+            ) from error
+        return tensors
+
+
+def weight_files(pattern: str | Sequence[str], setting: str) -> list[WeightFile]:
+    """Files by a pattern such as `folder/*.safetensors`, or by a list of paths, in sorted order.
+
+    Raises:
+        UserError: nothing matches.
+    """
+    if isinstance(pattern, str):
+        path = Path(pattern).expanduser()
+        found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    else:
+        found = [Path(name).expanduser() for name in pattern]
+    if not found:
+        raise UserError(f"{setting}: no file matches {pattern!r}; give safetensors files")
+    return [WeightFile(path, setting) for path in found]

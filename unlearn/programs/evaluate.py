@@ -1,0 +1,85 @@
+"""What `evaluate.py` does: every finished run of a problem against its retrained models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from unlearn.comparison.compare import compare_groups
+from unlearn.comparison.concurrency import one_thread_an_operation
+from unlearn.comparison.groups import method_groups, reference_group
+from unlearn.comparison.notes import notes_of
+from unlearn.comparison.provenance import provenance_of
+from unlearn.comparison.result import ComparisonReport
+from unlearn.errors import UserError
+from unlearn.programs.console import say
+from unlearn.programs.job import Job
+from unlearn.programs.plan import EvaluatePlan, plan_comparison
+from unlearn.report.terminal import print_comparison
+from unlearn.report.write import write_report
+
+
+def evaluate(job: Job) -> dict[str, Any]:
+    """Compare, print and write the report.
+
+    Returns:
+        Folder of the report, and its rows' labels.
+
+    Raises:
+        UserError: the problem has no finished run, or the store no retrained model.
+    """
+    plan = plan_comparison(job)
+    plan.logger.prepare()
+    problem = plan.references.problem
+    with one_thread_an_operation():
+        report = compare(plan)
+    report = write_report(report, problem, plan.report, plan.pictures)
+    print_comparison(report)
+    say(f"report: {report.folder}/index.html, and tables, pictures and examples.npz beside it")
+    plan.logger.compared(replace(plan.info, name=f"comparison {problem.name}"), report)
+    return {"report": str(report.folder), "rows": [row.label for row in report.rows]}
+
+
+def compare(plan: EvaluatePlan) -> ComparisonReport:
+    """The comparison itself; nothing is printed or written but numbers kept in the store."""
+    references, yardstick = plan.references, plan.yardstick
+    problem = references.problem
+    words = f" {references.command}".rstrip()
+    groups, left_out = method_groups(plan.runs, problem, references.retain_examples)
+    retrained = reference_group(references, "retrained", words)
+    if not groups:
+        raise UserError(
+            f"{plan.runs} holds no finished run of this problem ({problem.name}): make "
+            f"some with  python unlearn.py method=gisa seeds=8{words}"
+        )
+    if not len(retrained):
+        raise UserError(
+            f"{references.store.root} holds no retrained model of this problem: run first  "
+            f"python train.py seeds=16{words}"
+        )
+    nothing = [g for g in groups if g.kind == "do-nothing"]
+    originals = reference_group(references, "original", words)
+    if not nothing or len(originals) > max(map(len, nothing)):
+        nothing = [originals] if len(originals) else nothing
+    chosen = [*nothing, *(g for g in groups if g.kind == "method")]
+    compared = compare_groups(yardstick, retrained, chosen, plan.resampling)
+    used = {key for row in compared.rows for key in row.numbers}
+    return ComparisonReport(
+        name=problem.name,
+        digest=problem.digest,
+        synthetic=problem.synthetic,
+        task=problem.task.kind,
+        sizes={name: len(split) for name, split in problem.splits.items()},
+        quantities={key: q for key, q in yardstick.quantities.items() if key in used},
+        populations=frozenset(
+            f"{name}/{quantity}"
+            for name, evaluation in yardstick.of_populations.items()
+            for quantity in evaluation.quantities
+        ),
+        rows=compared.rows,
+        pairs=compared.pairs,
+        notes=notes_of(yardstick.evaluations, retrained, chosen, plan.resampling, left_out),
+        provenance=provenance_of(plan.overrides, retrained, chosen),
+        forget_index=problem.splits["forget"].index,
+        forget_targets=problem.splits["forget"].targets,
+    )

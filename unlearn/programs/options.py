@@ -1,0 +1,85 @@
+"""The keys of the primary configs and their types. Anything else is a mistake."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from unlearn.comparison.scoring import Resampling
+
+Seeds = int | list[int] | None
+
+
+@dataclass(frozen=True)
+class Paths:
+    """`paths`: folders."""
+
+    data: str
+    store: str
+    runs: str
+    report: str
+
+
+@dataclass(frozen=True)
+class ReferenceOptions:
+    """`references`: models that others are compared with."""
+
+    retrained: int
+    missing: Literal["train", "fail"]
+    original_file: str | None = None
+    retrained_files: str | list[str] | None = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """`outputs`: what of a model's answers is kept."""
+
+    retain_examples: int | None
+
+
+@dataclass(frozen=True)
+class Common:
+    """What the three programs share; config groups are mappings that are checked when built."""
+
+    paths: Paths
+    references: ReferenceOptions
+    outputs: OutputOptions
+    dataset: dict[str, Any]
+    model: dict[str, Any]
+    forget: dict[str, Any]
+    recipe: dict[str, Any]
+    trainer: dict[str, Any]
+    at_once: int | None
+
+
+@dataclass(frozen=True)
+class TrainOptions(Common):
+    """conf/train.yaml."""
+
+    role: Literal["original", "retrain"]
+    seed: int
+    seeds: Seeds
+
+
+@dataclass(frozen=True)
+class UnlearnOptions(Common):
+    """conf/unlearn.yaml."""
+
+    method: dict[str, Any]
+    eval: dict[str, Any]
+    logger: dict[str, Any]
+    seed: int
+    seeds: Seeds
+    original_seed: int | Literal["seed"]
+    overwrite: bool
+    save_model: bool
+    table: bool | None
+    tuned: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Common):
+    """conf/evaluate.yaml."""
+
+    eval: dict[str, Any]
+    logger: dict[str, Any]
+    bootstrap: Resampling
+    pictures: bool

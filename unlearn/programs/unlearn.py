@@ -1,0 +1,240 @@
+"""What `unlearn.py` does: plan, resolve references, run, evaluate, record. No method is named."""
+
+import copy
+import math
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from filelock import FileLock
+from lightning import Callback
+from torch import nn
+
+from unlearn.comparison.groups import reference
+from unlearn.errors import UserError
+from unlearn.evals.base import Quantity
+from unlearn.methods.base import UnlearningMethod
+from unlearn.problem import ProblemView
+from unlearn.programs.console import say
+from unlearn.programs.job import Job
+from unlearn.programs.plan import PlannedRun, UnlearnPlan, plan_unlearning
+from unlearn.programs.progress import TrainingProgress
+from unlearn.report.terminal import print_run_table
+from unlearn.storage.predictions import collect
+from unlearn.storage.records import RunRecord, note_failure, read_record, versions, write_record
+from unlearn.storage.store import DamagedEntry
+from unlearn.tracking.base import RunInfo, RunLogger
+from unlearn.training.bank import fit_bank
+from unlearn.training.fit import Costs
+from unlearn.training.processes import agree, is_first
+
+
+def unlearn(job: Job) -> dict[str, Any]:
+    """Run the chosen method for one seed or a bank of them, evaluate and record every run.
+
+    Returns:
+        Folders of the runs, how many were done now, and the metrics of the last.
+    """
+    return carry_out(plan_unlearning(job))
+
+
+def carry_out(plan: UnlearnPlan) -> dict[str, Any]:
+    """Do the runs of a plan that are not complete; see `unlearn`."""
+    done, todo = _sorted_out(plan, plan.runs)
+    if todo:
+        _resolve_references(plan, todo)
+        # Another process may be at the same run: wait for it, then find it complete.
+        with _locked(todo), _failures_noted(todo):
+            if not plan.overwrite:
+                finished, todo = _sorted_out(plan, todo)
+                done += finished
+            if todo:
+                _run(plan, todo)
+    if plan.tell:
+        for run in done:
+            say(
+                f"seed {run.seed} is complete and skipped (overwrite=true repeats it): {run.folder}"
+            )
+    records = [record for run in plan.runs if (record := read_record(run.folder)) is not None]
+    if plan.table and records and is_first():
+        print_run_table(plan.problem, _headline(plan), _reference_rows(plan), records)
+    return {
+        "folders": [str(run.folder) for run in plan.runs],
+        "ran": len(todo),
+        "skipped": len(done),
+        "metrics": records[-1].document["metrics"] if records else {},
+    }
+
+
+def _sorted_out(
+    plan: UnlearnPlan, runs: Sequence[PlannedRun]
+) -> tuple[list[PlannedRun], list[PlannedRun]]:
+    """Runs that are complete, and those that are to be done."""
+    done = [run for run in runs if not plan.overwrite and _completed(plan, run) is not None]
+    return agree((done, [run for run in runs if run not in done]))
+
+
+def _resolve_references(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
+    originals = sorted({run.original_seed for run in runs})
+    references = plan.references
+    references.require({"original": originals, "retrained": plan.retrained})
+    references.train_bank("original", originals, plan.at_once)
+    references.train_bank("retrained", plan.retrained)
+
+
+@contextmanager
+def _locked(runs: Sequence[PlannedRun]) -> Any:
+    with ExitStack() as locks:
+        for run in runs if is_first() else ():
+            run.folder.parent.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(FileLock(run.folder.parent / f".{run.folder.name}.lock"))
+        yield
+
+
+@contextmanager
+def _failures_noted(runs: Sequence[PlannedRun]) -> Any:
+    try:
+        yield
+    except Exception as error:
+        told = str(error) if isinstance(error, UserError) else traceback.format_exc()
+        for run in runs:
+            if read_record(run.folder) is None:
+                note_failure(run.folder, told)
+        raise
+
+
+def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
+    references, problem, yardstick = plan.references, plan.problem, plan.yardstick
+    logger = plan.logger if is_first() else RunLogger()
+    logger.prepare()
+    by_seed = {run.seed: run for run in runs}
+    views: dict[int, ProblemView] = {}
+
+    def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
+        method = plan.method.make()
+        views[seed] = problem.view(method.requires)
+        original = references.net("original", by_seed[seed].original_seed)
+        return method, original, views[seed]
+
+    def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:
+        run = by_seed[seed]
+        predictions = collect(
+            method.net, problem, problem.splits, references.settings, references.retain_examples
+        )
+        metrics = yardstick.measure(predictions, asdict(costs), run.original_seed, method.net)
+        access = {"requires": list(method.requires), "reads": sorted(views[seed].reads)}
+        document = _document(plan, run, metrics, asdict(costs), access)
+        state = dict(method.net.state_dict()) if plan.save_model else None
+        write_record(run.folder, document, predictions, state)
+        logger.finished(_info(plan, seed), document, yardstick.quantities, run.folder)
+
+    def watchers(seed: int) -> list[Callback]:
+        title = f"unlearning with {plan.method.name} (seed {seed})"
+        logging_it = logger.started(_info(plan, seed))
+        return [TrainingProgress(title), *logging_it, *yardstick.evaluations.values()]
+
+    try:
+        fit_bank(
+            make,
+            list(by_seed),
+            settings=references.settings,
+            at_once=plan.at_once,
+            finished=finished,
+            callbacks=watchers,
+        )
+    except BaseException:
+        logger.failed()
+        raise
+
+
+def _info(plan: UnlearnPlan, seed: int) -> RunInfo:
+    info = plan.info
+    return replace(info, name=f"{info.name} seed {seed}", config={**info.config, "seed": seed})
+
+
+def _completed(plan: UnlearnPlan, run: PlannedRun) -> RunRecord | None:
+    """A finished run that has every evaluation asked for; evaluations it lacks are added to it."""
+    record = read_record(run.folder)
+    if record is None or record.document["retain_examples"] != plan.asked["retain_examples"]:
+        return None
+    yardstick = plan.yardstick
+    kept = record.document["evaluations"]
+    _resolve_references(plan, [run])
+    missing = {n: e for n, e in yardstick.of_runs.items() if kept.get(n) != yardstick.digests[n]}
+    if not missing:
+        return record
+    try:
+        state, predictions = record.state(), record.outputs()
+    except DamagedEntry:
+        return None
+    if state is None:
+        return None
+    say(f"adding {', '.join(missing)} to the finished run {run.folder}")
+    net = plan.problem.fresh_network(0)
+    net.load_state_dict(state)
+    document = copy.deepcopy(record.document)
+    metrics = yardstick.measure(
+        predictions, document["costs"], run.original_seed, net.eval(), evaluations=missing
+    )
+    document["metrics"].update(_listed(metrics))
+    document["evaluations"].update({name: yardstick.digests[name] for name in missing})
+    return write_record(run.folder, document, predictions, state)
+
+
+def _document(
+    plan: UnlearnPlan,
+    run: PlannedRun,
+    metrics: Mapping[str, float],
+    costs: Mapping[str, Any],
+    data_access: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The record of a run: everything a report needs, JSON only."""
+    problem, yardstick = plan.problem, plan.yardstick
+    return {
+        "status": "complete",
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "problem": {
+            "name": problem.name,
+            "digest": problem.digest,
+            "synthetic": problem.synthetic,
+            "task": problem.task.kind,
+            "sizes": {name: len(split) for name, split in problem.splits.items()},
+            "forget_indices": problem.forget_rows.tolist(),
+        },
+        "method": {"name": plan.method.name, "values": dict(plan.method.values)},
+        "seed": run.seed,
+        "original_seed": run.original_seed,
+        "metrics": _listed(metrics),
+        "evaluations": {name: yardstick.digests[name] for name in yardstick.of_runs},
+        "costs": dict(costs),
+        "data_access": dict(data_access),
+        "versions": versions(),
+        **plan.asked,
+    }
+
+
+def _listed(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {key: None if math.isnan(value) else value for key, value in metrics.items()}
+
+
+def _reference_rows(plan: UnlearnPlan) -> dict[str, list[dict[str, float]]]:
+    """The evaluations' numbers of the original and the retrained models themselves."""
+    yardstick = plan.yardstick
+    originals = [reference(plan.references, "original", seed) for seed in plan.original_seeds]
+    return {
+        "original": yardstick.of_all(originals),
+        "retrained": yardstick.of_all(list(yardstick.retrained)),
+    }
+
+
+def _headline(plan: UnlearnPlan) -> dict[str, Quantity]:
+    """What the table at the end of a run shows."""
+    of_runs = plan.yardstick.of_runs
+    return {
+        key: quantity
+        for key, quantity in plan.yardstick.quantities.items()
+        if quantity.headline and key.split("/")[0] in of_runs
+    }

@@ -1,0 +1,310 @@
+"""Original and retrained models of a problem: from the store, or trained and stored."""
+
+import copy
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from lightning import Callback
+from torch import Tensor, nn
+
+from unlearn.errors import UserError
+from unlearn.methods.base import UnlearningMethod
+from unlearn.models.weights import WeightFile
+from unlearn.problem import ProblemView, UnlearningProblem
+from unlearn.storage.predictions import Predictions, collect, pack, unpack
+from unlearn.storage.store import Address, DamagedEntry, Entry, Made, Store, read_document
+from unlearn.training.bank import fit_bank
+from unlearn.training.fit import Costs, fit
+from unlearn.training.processes import agree
+from unlearn.training.reference_training import ReferenceTraining
+from unlearn.training.trainer import TrainerSettings
+
+log = logging.getLogger(__name__)
+
+Role = Literal["original", "retrained"]
+TRAINS_ON = {"original": "mixed", "retrained": "retain"}
+
+# Added to the seed of a retrained model wherever it draws numbers: else the original and the
+# retrained model of one seed would start from the same weights and be closer than two strangers.
+RETRAINED_SEEDS = 1_000_003
+
+
+def drawing_seed(role: Role, seed: int) -> int:
+    """The seed that initialisation, order and augmentation of a reference model are drawn from."""
+    return seed + (RETRAINED_SEEDS if role == "retrained" else 0)
+
+
+@dataclass
+class References:
+    """Reference models of one problem.
+
+    Args:
+        problem: the problem.
+        store: where models and their outputs are kept.
+        settings: device and precision of training.
+        missing: `train` a model the store lacks, or `fail` with the command that makes it.
+        retain_examples: size of the retain sample whose outputs are kept, None = all.
+        command: words of the command line that state this problem, for messages.
+        watch: makes the callbacks that show the training of one model, from a title.
+        given: files with the weights of models trained elsewhere, by role.
+    """
+
+    problem: UnlearningProblem
+    store: Store
+    settings: TrainerSettings
+    missing: Literal["train", "fail"] = "train"
+    retain_examples: int | None = 10_000
+    command: str = ""
+    watch: Callable[[str], list[Callback]] = lambda title: []
+    given: Mapping[Role, Sequence[WeightFile]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._addresses: dict[tuple[Role, int], Address] = {}
+        self._nets: dict[tuple[str, int], Entry] = {}
+        self._outputs: dict[tuple[str, int], dict[str, Predictions]] = {}
+
+    # ---- addresses ----------------------------------------------------------------------------
+
+    def address(self, role: Role, seed: int) -> Address:
+        """Where a reference model lies. Only retrained models depend on the forget set."""
+        if (role, seed) not in self._addresses:
+            # Originals do not depend on the forget set, so neither does their name.
+            name = self.problem.name if role == "retrained" else self.problem.short_name
+            description = self._describe(role, seed)
+            self._addresses[role, seed] = Address(role, f"{name}-{role}-seed{seed}", description)
+        return self._addresses[role, seed]
+
+    def _describe(self, role: Role, seed: int) -> dict[str, Any]:
+        problem, recipe = self.problem.description, self.problem.recipe
+        if role in self.given:
+            weights = self._given(role, seed).digest
+            return {"role": role, "weights": weights, "model": problem["model"]}
+        description = {
+            "role": role,
+            "content": problem["content"],
+            "model": problem["model"],
+            "recipe": problem["recipe"],
+            "recipe_version": recipe.version if recipe else 0,
+            "precision": self.settings.precision,
+            "seed": seed,
+        }
+        if role == "retrained":
+            description["forget_indices"] = problem["forget_indices"]
+        return description
+
+    def _outputs_address(self, role: Role, seed: int) -> Address:
+        model = self.address(role, seed)
+        description = {
+            "model": model.description,
+            "problem": self.problem.digest,
+            "retain_examples": self.retain_examples,
+        }
+        return Address("outputs", model.name, description)
+
+    # ---- models -------------------------------------------------------------------------------
+
+    def has(self, role: Role, seed: int) -> bool:
+        """Whether the store holds the model; its bytes are not read."""
+        return (role, seed) in self._nets or self.store.folder(self.address(role, seed)).is_dir()
+
+    def model(self, role: Role, seed: int) -> Entry:
+        """State dict and training record of a reference model, trained first if missing.
+
+        Raises:
+            UserError: it is missing and may not be trained here.
+        """
+        if (role, seed) not in self._nets:
+            address = self.address(role, seed)
+            entry = self.store.read(address)
+            if agree(entry is None) or entry is None:
+                self.require({role: [seed]})
+                entry = self.store.get_or_make(address, partial(self._train, role, seed))
+            self._nets[role, seed] = entry
+        return self._nets[role, seed]
+
+    def net(self, role: Role, seed: int) -> nn.Module:
+        """A copy of a reference model, free to be changed, in evaluation mode.
+
+        Raises:
+            UserError: the stored weights do not fit the network.
+        """
+        net = self.problem.fresh_network(seed)
+        try:
+            net.load_state_dict(self.model(role, seed).tensors)
+        except RuntimeError as error:
+            raise UserError(
+                f"the stored {role} model (seed {seed}) does not fit this network: "
+                f"{str(error).splitlines()[1].strip()}; change recipe.version to train it anew"
+            ) from error
+        return net.eval()
+
+    def train_bank(
+        self,
+        role: Role,
+        seeds: Sequence[int],
+        at_once: int | None = None,
+    ) -> list[int]:
+        """Train the members of a bank that the store lacks; each is stored as soon as it is done.
+
+        Returns:
+            Seeds that were trained.
+        """
+        absent = agree([seed for seed in seeds if not self.has(role, seed)])
+        if not absent:
+            return []
+        if role in self.given:
+            for seed in absent:
+                self.model(role, seed)
+            return []
+        self.require({role: absent})
+
+        offset = drawing_seed(role, 0)
+
+        def make(drawn: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
+            training = ReferenceTraining(TRAINS_ON[role])
+            view = self.problem.view(("retain", "forget"))
+            return training, self.problem.fresh_network(drawn), view
+
+        def finished(drawn: int, training: UnlearningMethod, costs: Costs) -> None:
+            made, seed = (_state(training.net), self._record(costs)), drawn - offset
+            self.store.publish(self.address(role, seed), made)
+
+        with ExitStack() as locks:
+            # Others may want the same models: all lock in one order, and look again when they may.
+            for seed in sorted(absent):
+                locks.enter_context(self.store.lock(self.address(role, seed)))
+            absent = agree([seed for seed in absent if not self.has(role, seed)])
+            fit_bank(
+                make,
+                [seed + offset for seed in absent],
+                settings=self.settings,
+                at_once=at_once,
+                finished=finished,
+                callbacks=lambda drawn: self.watch(self._announce(role, drawn - offset)),
+            )
+        return absent
+
+    def _given(self, role: Role, seed: int) -> WeightFile:
+        """The file with a model trained elsewhere: one original for all seeds, or one a seed.
+
+        Raises:
+            UserError: fewer files than seeds.
+        """
+        files = self.given[role]
+        if role == "original" and len(files) == 1:
+            return files[0]
+        if seed >= len(files):
+            raise UserError(
+                f"{files[0].setting}: {len(files)} files were given, and {role} model {seed} "
+                "(counted from 0) is asked for"
+            )
+        return files[seed]
+
+    def _import(self, role: Role, seed: int) -> Made:
+        """Weights that the user trained elsewhere, checked against the network."""
+        tensors = self._given(role, seed).load_into(self.problem.fresh_network(0))
+        return tensors, self._record(Costs.unknown())
+
+    def _train(self, role: Role, seed: int) -> Made:
+        if role in self.given:
+            return self._import(role, seed)
+        training = ReferenceTraining(TRAINS_ON[role])
+        drawn = drawing_seed(role, seed)
+        costs = fit(
+            training,
+            self.problem.fresh_network(drawn),
+            self.problem.view(("retain", "forget")),
+            seed=drawn,
+            settings=self.settings,
+            callbacks=self.watch(self._announce(role, seed)),
+        )
+        return _state(training.net), self._record(costs)
+
+    def _record(self, costs: Costs) -> dict[str, Any]:
+        return {"costs": asdict(costs), "torch": torch.__version__}
+
+    def _announce(self, role: Role, seed: int) -> str:
+        on = "all training data" if role == "original" else "the retain set only"
+        return f"training the {role} model (seed {seed}) on {on}; the store has none yet"
+
+    def require(self, wanted: Mapping[Role, Sequence[int]]) -> None:
+        """Where nothing may be trained here, check that the store has all of these models.
+
+        Raises:
+            UserError: some are missing; gives the command that makes all of them.
+        """
+        if self.missing == "train":
+            return
+        absent = {
+            role: lacking
+            for role, seeds in wanted.items()
+            if (lacking := [seed for seed in seeds if not self.has(role, seed)])
+        }
+        if not absent:
+            return
+        names = {"original": "original", "retrained": "retrain"}
+        role, seeds = next(iter(absent.items()))
+        near = self.store.nearest_difference(self.address(role, seeds[0]))
+        what = " and no ".join(
+            f"{role} model with seed {', '.join(map(str, seeds))}" for role, seeds in absent.items()
+        )
+        commands = " && ".join(
+            f"python train.py role={names[role]} seeds=[{','.join(map(str, seeds))}] "
+            f"{self.command}".strip()
+            for role, seeds in absent.items()
+        )
+        raise UserError(
+            f"no {what} in {self.store.root}{f' ({near})' if near else ''}, "
+            f"and references.missing=fail: run first  {commands}"
+        )
+
+    # ---- outputs ------------------------------------------------------------------------------
+
+    def outputs(self, role: Role, seed: int) -> dict[str, Predictions]:
+        """Predictions of a reference model on every split, computed once per problem and stored."""
+        if (role, seed) not in self._outputs:
+            entry = self.store.get_or_make(
+                self._outputs_address(role, seed), lambda: (pack(self._forward(role, seed)), {})
+            )
+            self._outputs[role, seed] = unpack(entry.tensors)
+        return self._outputs[role, seed]
+
+    def _forward(self, role: Role, seed: int) -> dict[str, Predictions]:
+        problem = self.problem
+        return collect(
+            self.net(role, seed), problem, problem.splits, self.settings, self.retain_examples
+        )
+
+    def costs(self, role: Role, seed: int) -> Mapping[str, Any]:
+        """What a stored model's training cost; its weights are not read."""
+        if (role, seed) not in self._nets:
+            try:
+                return read_document(self.store.folder(self.address(role, seed)), "meta")["costs"]
+            except DamagedEntry:
+                pass
+        return self.model(role, seed).meta["costs"]
+
+    def bank(self, role: Role = "retrained") -> list[int]:
+        """Seeds of the members of this problem that the store holds, in ascending order."""
+        if role in self.given:
+            return list(range(len(self.given[role])))
+        present = []
+        for folder in (self.store.root / role).glob(f"*-{role}-seed*"):
+            seed = folder.name.split("-seed")[-1].split("-")[0]
+            if seed.isdigit():
+                present.append(int(seed))
+        return [seed for seed in sorted(set(present)) if self.has(role, seed)]
+
+    def seconds(self, role: Role, seeds: Iterable[int]) -> float | None:
+        """Mean training seconds of reference models, None where there is none."""
+        values = [self.costs(role, seed)["seconds"] for seed in seeds]
+        return sum(values) / len(values) if values else None
+
+
+def _state(net: nn.Module) -> dict[str, Tensor]:
+    return {key: copy.copy(value) for key, value in net.state_dict().items()}

@@ -1,0 +1,45 @@
+"""Losses and metrics as CSV files in the folder of every run."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback
+
+from unlearn.evals.base import Quantity
+from unlearn.tracking.base import RunInfo, RunLogger
+from unlearn.tracking.losses import Loss, LossWatch
+
+
+class CsvLogger(RunLogger):
+    """`losses.csv` (one row a step) and `metrics.csv` (one row a number) in the run's folder."""
+
+    def __init__(self) -> None:
+        self._losses: list[Loss] = []
+        self._watch: LossWatch | None = None
+
+    def started(self, info: RunInfo) -> list[Callback]:
+        self._losses = []
+        self._watch = LossWatch(self._losses.extend)
+        return [self._watch]
+
+    def finished(
+        self,
+        info: RunInfo,
+        document: Mapping[str, Any],
+        quantities: Mapping[str, Quantity],
+        folder: Path,
+    ) -> None:
+        if self._watch is not None:
+            self._watch.flush()
+            _write(folder / "losses.csv", Loss._fields, self._losses)
+            self._watch = None
+        _write(folder / "metrics.csv", ("metric", "value"), document["metrics"].items())
+
+
+def _write(file: Path, header: tuple[str, ...], rows: Any) -> None:
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        writer.writerows(rows)
