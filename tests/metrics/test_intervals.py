@@ -20,6 +20,7 @@ from unlearn.metrics.resampling import (
     mean_replicates,
     pair_mean_replicates,
     replicates,
+    side_by_side,
     spread,
 )
 
@@ -29,9 +30,9 @@ def normal(*shape, seed=0):
 
 
 @pytest.mark.parametrize("count", [4, 8, 10, 31, 64])
-def test_draws_are_three_quarters_of_the_models_without_duplicates(count):
+def test_draws_are_a_part_of_the_models_without_duplicates(count):
     draws = ModelDraws(20).retrained(count)
-    assert draws.shape == (20, kept(count)) and math.ceil(0.75 * count) == kept(count)
+    assert draws.shape == (20, kept(count)) and count / 2 < kept(count) < count
     assert all(len(set(row)) == len(row) and max(row) < count for row in draws.tolist())
 
 
@@ -70,6 +71,15 @@ def test_replicates_of_all_pairs_are_those_of_the_matrix():
         pair_mean_replicates(distances, r, u[:3])
 
 
+def test_replicates_side_by_side_are_those_one_by_one():
+    retrained, unlearned = normal(2, 12, 10).unbind()
+    draws = ModelDraws(7)
+    r, u = draws.retrained(12), draws.unlearned("a", 12)
+    together = u_lira(side_by_side(retrained, r), side_by_side(unlearned, u), None)
+    apart = replicates(lambda i, j: u_lira(retrained[i], unlearned[j], None).accuracy, r, u)
+    torch.testing.assert_close(together.per_example.view(7, 10).mean(1), apart)
+
+
 def test_pair_means_cover_over_both_sides():
     """Distances (x_j - y_i)^2 of standard normals: their expectation is 2."""
     hits = 0
@@ -87,7 +97,7 @@ def test_interval_by_hand():
     draws = torch.tensor([0.1, 0.2, 0.3, 0.4])
     found = interval(0.9, draws, 8, 0.9)
     half = t.ppf(0.95, 7) * spread(8) * float(draws.double().std())
-    assert spread(8) == pytest.approx(math.sqrt(3))
+    assert kept(8) == 6 and spread(8) == pytest.approx(math.sqrt(3))
     assert found.low == pytest.approx(0.9 - half) and found.high == pytest.approx(0.9 + half)
     assert (found.estimate, found.level, found.over, found.replicates) == (0.9, 0.9, "models", 4)
     bounded = interval(0.9, draws, 8, 0.9, bounds=(0, 1))

@@ -1,15 +1,15 @@
 """Which models stand in which replicate, and replicates of what is computed from models.
 
 The uncertainty of a number of two populations comes from the models: had others been trained, the
-number would differ. A replicate is the number computed anew from three quarters of the models of
-each kind, drawn without replacement; `spread` is what turns the replicates' standard deviation
-into that of the number. Drawing with replacement would put duplicates into the populations, which
-no real population has: they empty KLoM's bins, leak into the fits of attacks that hold a model
-out, and move the replicates away from the estimate.
+number would differ. A replicate is the number computed anew from part of the models of each kind,
+drawn without replacement; `spread` is what turns the replicates' standard deviation into that of
+the number. Drawing with replacement would put duplicates into the populations, which no real
+population has: they empty KLoM's bins, leak into the fits of attacks that hold a model out, and
+move the replicates away from the estimate.
 
 Source: Shao and Wu, A General Theory for Jackknife Variance Estimation, Annals of Statistics 1989
 (the jackknife that deletes d models; it holds for statistics as rough as a median, where deleting
-one fails).
+one fails, if the share that is kept falls as models get more).
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from torch import Tensor
 from unlearn.metrics.validation import require
 
 FEWEST_MODELS = 4
-_KEPT = 4  # one in so many models is left out of a replicate
+# Few models can spare a quarter, or an epsilon is left without values; of many, fewer are kept, or
+# the replicates of an extreme over thresholds vary twice too much.
+_EXPONENT = 0.89
 
 
 def kept(count: int) -> int:
-    """Models of a replicate: three quarters of ``count``, rounded up."""
-    return count - count // _KEPT
+    """Models of a replicate: three quarters of 8 or 16 models, five eighths of 64."""
+    _check_count(count)
+    return round(count**_EXPONENT)
 
 
 def spread(count: int) -> float:
@@ -39,7 +42,6 @@ def spread(count: int) -> float:
     sqrt(k / (N - k)) with k of N models kept: exact for means, whose replicates vary less than
     the mean itself because they share most models.
     """
-    _check_count(count)
     return math.sqrt(kept(count) / (count - kept(count)))
 
 
@@ -77,7 +79,6 @@ class ModelDraws:
         return self._draw(f"row {row}", count)
 
     def _draw(self, population: str, count: int) -> Tensor:
-        _check_count(count)
         digest = hashlib.sha256(population.encode()).digest()
         words = [int.from_bytes(digest[i : i + 4], "big") for i in range(0, 16, 4)]
         drawn = [
@@ -108,6 +109,22 @@ def replicates(
     _check_draws(retrained_draws, unlearned_draws)
     pairs = zip(retrained_draws, unlearned_draws, strict=True)
     return torch.tensor([float(metric(r, u)) for r, u in pairs], dtype=torch.float64)
+
+
+def side_by_side(values: Tensor, draws: Tensor) -> Tensor:
+    """The models of all replicates as one population, whose examples are those of each in turn.
+
+    A metric that treats every example on its own then needs one call for all replicates, which for
+    few models is several times faster: average its result ``.view(replicates, examples)``.
+
+    Args:
+        values: ``(models, examples)`` per-example statistics of a population.
+        draws: ``(replicates, kept)`` indices of models.
+
+    Returns:
+        ``(kept, replicates * examples)``.
+    """
+    return values[draws].transpose(0, 1).flatten(1)
 
 
 def mean_replicates(values: Tensor, draws: Tensor) -> Tensor:
