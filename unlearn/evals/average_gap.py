@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn.evals.accuracy import hit_rate
-from unlearn.evals.base import Evaluation, Outputs, Quantity
+from unlearn.evals.base import Evaluation, Outputs, Quantity, utility_split
 from unlearn.evals.mia_svc import non_members
 from unlearn.metrics.retention import average_gap
 from unlearn.problem import UnlearningProblem
@@ -16,14 +16,15 @@ from unlearn.storage.predictions import BySplit
 
 class AverageGap(Evaluation):
     """Mean absolute difference to the retrained models' mean of unlearning accuracy (1 - forget
-    accuracy), retain accuracy, test accuracy, and the share of forget examples that a support
-    vector classifier on confidence calls unseen. Lower is better, down to what one retrained
-    model has against another.
+    accuracy), retain accuracy, test accuracy (of kept classes, where whole classes are forgotten),
+    and the share of forget examples that a support vector classifier on confidence calls unseen.
+    Lower is better, down to what one retrained model has against the others.
 
     Source: Fan et al., SalUn, ICLR 2024 (arXiv 2310.12508).
     """
 
     splits = ("retain", "forget", "test")
+    optional_splits = ("retain_test",)
     references = ("retrained",)
     tasks = ("classification",)
     quantities = {"gap": Quantity("average gap", "lower", 0.0, "%")}
@@ -55,12 +56,13 @@ class AverageGap(Evaluation):
 
 def four_numbers(predictions: BySplit) -> Tensor:
     """Unlearning, retain and test accuracy and the membership attack, shares, `(4,)`."""
-    accuracies = {name: hit_rate(predictions[name]) for name in ("retain", "forget", "test")}
+    test = utility_split(predictions)
+    accuracies = {name: hit_rate(predictions[name]) for name in ("retain", "forget", test)}
     return torch.tensor(
         [
             1 - accuracies["forget"],
             accuracies["retain"],
-            accuracies["test"],
+            accuracies[test],
             non_members(predictions),
         ]
     )

@@ -1,6 +1,6 @@
 """The contract of an evaluation: declared inputs, quantities with a meaning, compute or compare."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -167,3 +167,9 @@ class Evaluation(Callback):
 def keyed(name: str, values: Mapping[str, Any]) -> dict[str, float]:
     """Numbers under their table keys `<evaluation>/<quantity>`."""
     return {f"{name}/{quantity}": float(value) for quantity, value in values.items()}
+
+
+def utility_split(problem_splits: Collection[str]) -> str:
+    """The test examples whose accuracy a method should keep: those of kept classes, where whole
+    classes are forgotten."""
+    return "retain_test" if "retain_test" in problem_splits else "test"

@@ -45,7 +45,8 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
     references, yardstick = plan.references, plan.yardstick
     problem = references.problem
     words = f" {references.command}".rstrip()
-    groups, left_out = method_groups(plan.runs, problem, references.retain_examples)
+    found = method_groups(plan.runs, problem, references.retain_examples)
+    groups = found.groups
     retrained = reference_group(references, "retrained", words)
     if not groups:
         raise UserError(
@@ -62,23 +63,19 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
     if not nothing or len(originals) > max(map(len, nothing)):
         nothing = [originals] if len(originals) else nothing
     chosen = [*nothing, *(g for g in groups if g.kind == "method")]
-    compared = compare_groups(yardstick, retrained, chosen, plan.resampling)
-    used = {key for row in compared.rows for key in row.numbers}
+    compared = compare_groups(yardstick, retrained, chosen, plan.resampling, found.controls)
     return ComparisonReport(
         name=problem.name,
         digest=problem.digest,
         synthetic=problem.synthetic,
         task=problem.task.kind,
         sizes={name: len(split) for name, split in problem.splits.items()},
-        quantities={key: q for key, q in yardstick.quantities.items() if key in used},
-        populations=frozenset(
-            f"{name}/{quantity}"
-            for name, evaluation in yardstick.of_populations.items()
-            for quantity in evaluation.quantities
-        ),
+        quantities=compared.quantities,
+        populations=compared.populations,
+        level=plan.resampling.level,
         rows=compared.rows,
         pairs=compared.pairs,
-        notes=notes_of(yardstick.evaluations, retrained, chosen, plan.resampling, left_out),
+        notes=notes_of(yardstick.evaluations, retrained, chosen, found, plan.resampling.level),
         provenance=provenance_of(plan.overrides, retrained, chosen),
         forget_index=problem.splits["forget"].index,
         forget_targets=problem.splits["forget"].targets,
