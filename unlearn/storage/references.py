@@ -12,7 +12,7 @@ import torch
 from lightning import Callback
 from torch import Tensor, nn
 
-from unlearn.errors import UserError
+from unlearn.errors import UserError, command
 from unlearn.methods.base import UnlearningMethod
 from unlearn.models.weights import WeightFile
 from unlearn.problem import ProblemView, UnlearningProblem
@@ -254,7 +254,7 @@ class References:
             f"{role} model with seed {', '.join(map(str, seeds))}" for role, seeds in absent.items()
         )
         commands = " && ".join(
-            f"python train.py role={names[role]} seeds=[{','.join(map(str, seeds))}] "
+            f"{command('train')} role={names[role]} seeds=[{','.join(map(str, seeds))}] "
             f"{self.command}".strip()
             for role, seeds in absent.items()
         )
