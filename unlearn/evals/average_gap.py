@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from unlearn.evals.accuracy import hit_rate
 from unlearn.evals.base import Evaluation, Outputs, Quantity
-from unlearn.evals.mia_svc import non_members
+from unlearn.metrics.accuracy import accuracy
+from unlearn.metrics.membership import svc_attack
 from unlearn.metrics.retention import average_gap
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import BySplit
@@ -47,12 +47,14 @@ class AverageGap(Evaluation):
 
 def four_numbers(predictions: BySplit) -> Tensor:
     """Unlearning, retain and test accuracy and the membership attack, shares, `(4,)`."""
-    accuracies = {name: hit_rate(predictions[name]) for name in ("retain", "forget", "test")}
+    retain, forget, test = (predictions[name] for name in ("retain", "forget", "test"))
+    size = min(len(retain), len(test))
+    known, unseen = retain.sample(size), test.sample(size)
     return torch.tensor(
         [
-            1 - accuracies["forget"],
-            accuracies["retain"],
-            accuracies["test"],
-            non_members(predictions),
+            1 - accuracy(*forget.pair),
+            accuracy(*retain.pair),
+            accuracy(*test.pair),
+            svc_attack(*known.pair, *unseen.pair, *forget.pair, "confidence"),
         ]
     )

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor
-
 from unlearn.evals.base import Comparison, Evaluation, Quantity
+from unlearn.metrics.accuracy import accuracies, is_right
 from unlearn.metrics.epsilon import median_epsilon
 from unlearn.metrics.forgetting import (
     Protocol,
@@ -86,7 +84,11 @@ class ForgettingQuality(Evaluation):
         )
         final = competition_score(
             quality.score,
-            *(accuracies(p, name) for name in ("retain", "test") for p in (unlearned, retrained)),
+            *(
+                accuracies(models.logits[name], models.targets[name])
+                for name in ("retain", "test")
+                for models in (unlearned, retrained)
+            ),
         )
         return Comparison(
             {
@@ -97,15 +99,3 @@ class ForgettingQuality(Evaluation):
             {"epsilon": quality.epsilons, "points": quality.points},
             f"{protocol}, delta {quality.delta:g}",
         )
-
-
-def is_right(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 where the largest logit is the target's, `(models, examples)`."""
-    return (logits.argmax(-1) == targets).double()
-
-
-def accuracies(population: Population, split: str) -> Tensor:
-    """Accuracy of each model `(models,)`, from logits or from what `is_right` made of them."""
-    values = population.logits[split]
-    right = is_right(values, population.targets[split]) if values.ndim == 3 else values
-    return torch.mean(right, 1)

@@ -2,9 +2,8 @@
 
 from torch import nn
 
-from unlearn.evals.accuracy import hit_rate
 from unlearn.evals.base import Evaluation, Outputs, Quantity
-from unlearn.evals.mia_svc import fixed_sample
+from unlearn.metrics.accuracy import accuracy
 from unlearn.metrics.membership import loss_attack, nomus
 from unlearn.problem import UnlearningProblem
 
@@ -34,9 +33,9 @@ class NoMUS(Evaluation):
         own = outputs.unlearned
         forget = own["forget"]
         unseen = own["unseen"] if "unseen" in own else own["test"]
-        size = min(len(forget.targets), len(unseen.targets))
-        forget, unseen = fixed_sample(forget, size), fixed_sample(unseen, size)
+        size = min(len(forget), len(unseen))
+        forget, unseen = forget.sample(size), unseen.sample(size)
         if size < 6:  # a tenth held out needs one of each kind
             return {"loss_attack": float("nan"), "score": float("nan")}
-        attack = loss_attack(forget.logits, forget.targets, unseen.logits, unseen.targets)
-        return {"loss_attack": attack, "score": nomus(hit_rate(own["test"]), attack)}
+        attack = loss_attack(*forget.pair, *unseen.pair)
+        return {"loss_attack": attack, "score": nomus(accuracy(*own["test"].pair), attack)}

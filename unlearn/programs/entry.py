@@ -4,6 +4,7 @@ Nothing heavy is imported before Hydra has read the command line: `--help` answe
 """
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import hydra
@@ -70,7 +71,7 @@ def with_shipped_studies(arguments: list[str]) -> list[str]:
         arguments: of the command line, without the program's name.
     """
     words = [word for a in arguments for word in _option_and_value(a)]
-    for at, (option, value) in enumerate(zip(words, words[1:], strict=False), start=1):
+    for at, (option, value) in enumerate(pairwise(words), start=1):
         if option in ("--config-dir", "-cd") and not Path(value).is_dir():
             own = shipped(value) if value.strip("/") == "multirun_sweeps" else None
             words[at] = str(own or value)
