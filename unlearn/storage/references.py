@@ -173,6 +173,7 @@ class References:
         def finished(drawn: int, training: UnlearningMethod, costs: Costs) -> None:
             made, seed = (_state(training.net), self._record(costs)), drawn - offset
             self.store.publish(self.address(role, seed), made)
+            agree(None)  # the others wait until it is there
 
         with ExitStack() as locks:
             # Others may want the same models: all lock in one order, and look again when they may.
