@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.metrics.accuracy import accuracy
+from unlearn.metrics.average_gap import average_gap
 from unlearn.metrics.membership import svc_attack
-from unlearn.metrics.retention import average_gap
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import BySplit
 
