@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -16,10 +15,11 @@ from unlearn.forget_sets.base import ForgetRule
 from unlearn.methods.base import UnlearningMethod
 from unlearn.problem import UnlearningProblem
 from unlearn.programs.building import build
+from unlearn.programs.folders import shipped
 from unlearn.training.fit import fit
 from unlearn.training.trainer import TrainerSettings
 
-METHODS = Path(__file__).resolve().parent.parent / "conf" / "method"
+METHODS = shipped("conf") / "method"
 
 
 class MapDataset(Protocol):

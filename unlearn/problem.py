@@ -89,7 +89,7 @@ class UnlearningProblem:
             )
         kept = remaining(train, rows)
         self.tables, self.task, self.recipe = tables, task, recipe
-        self.forget_rule, self.forget_kind = forget, forget.kind
+        self.forget_kind = forget.kind
         self.forget_classes = forget.forget_classes()
         self.forget_rows = rows
         self.splits = {

@@ -11,9 +11,9 @@ import pytest
 import torch
 from support.image_trees import pixels_of, save
 
+from unlearn.data import decode as module
 from unlearn.data.decode import decode
 from unlearn.data.listing import list_images
-from unlearn.datasets import decode as module
 from unlearn.errors import UserError
 
 

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-import torch
 from torch import nn
 
 from unlearn.evals.base import Evaluation, Outputs, Quantity
+from unlearn.metrics.accuracy import accuracy, mean_absolute_error
 from unlearn.problem import UnlearningProblem
-from unlearn.storage.predictions import Predictions
 
 
 class Accuracy(Evaluation):
@@ -57,15 +56,9 @@ class Accuracy(Evaluation):
     def compute(
         self, outputs: Outputs, problem: UnlearningProblem, net: nn.Module
     ) -> dict[str, float]:
-        score = hit_rate if problem.task.is_classification else mean_absolute_error
-        return {name: score(p) for name, p in outputs.unlearned.items() if name in self.quantities}
-
-
-def hit_rate(predictions: Predictions) -> float:
-    """Share of examples whose largest logit is the target's."""
-    return (predictions.logits.argmax(1) == predictions.targets).double().mean().item()
-
-
-def mean_absolute_error(predictions: Predictions) -> float:
-    """Mean distance of prediction and target, in the target's unit."""
-    return torch.mean((predictions.logits[:, 0] - predictions.targets).abs().double()).item()
+        score = accuracy if problem.task.is_classification else mean_absolute_error
+        return {
+            name: score(*predictions.pair)
+            for name, predictions in outputs.unlearned.items()
+            if name in self.quantities
+        }

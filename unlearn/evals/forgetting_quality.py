@@ -2,10 +2,8 @@
 
 import math
 
-import torch
-from torch import Tensor
-
 from unlearn.evals.base import Comparison, Evaluation, Quantity, utility_split
+from unlearn.metrics.accuracy import accuracies, is_right
 from unlearn.metrics.epsilon import median_epsilon
 from unlearn.metrics.forgetting import (
     Protocol,
@@ -77,7 +75,11 @@ class ForgettingQuality(Evaluation):
         test = utility_split(unlearned.logits)
         final = competition_score(
             quality.score,
-            *(accuracies(p, name) for name in ("retain", test) for p in (unlearned, retrained)),
+            *(
+                accuracies(models.logits[name], models.targets[name])
+                for name in ("retain", test)
+                for models in (unlearned, retrained)
+            ),
             most=math.inf if test == "test" else 1.0,
         )
         return Comparison(
@@ -89,15 +91,3 @@ class ForgettingQuality(Evaluation):
             {"epsilon": quality.epsilons, "points": quality.points},
             f"{self.protocol}, delta {quality.delta:g}",
         )
-
-
-def is_right(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 where the largest logit is the target's, `(models, examples)`."""
-    return (logits.argmax(-1) == targets).double()
-
-
-def accuracies(population: Population, split: str) -> Tensor:
-    """Accuracy of each model `(models,)`, from logits or from what `is_right` made of them."""
-    values = population.logits[split]
-    right = is_right(values, population.targets[split]) if values.ndim == 3 else values
-    return torch.mean(right, 1)

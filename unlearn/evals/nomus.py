@@ -2,9 +2,8 @@
 
 from torch import nn
 
-from unlearn.evals.accuracy import hit_rate
 from unlearn.evals.base import Evaluation, Outputs, Quantity, utility_split
-from unlearn.evals.mia_svc import fixed_sample
+from unlearn.metrics.accuracy import accuracy
 from unlearn.metrics.membership import loss_attack, nomus
 from unlearn.problem import UnlearningProblem
 
@@ -36,9 +35,12 @@ class NoMUS(Evaluation):
         own = outputs.unlearned
         forget = own["forget"]
         unseen = own[next(n for n in ("unseen", "forget_test", "test") if n in own)]
-        size = min(len(forget.targets), len(unseen.targets))
-        forget, unseen = fixed_sample(forget, size), fixed_sample(unseen, size)
+        size = min(len(forget), len(unseen))
+        forget, unseen = forget.sample(size), unseen.sample(size)
         if size < 6:  # a tenth held out needs one of each kind
             return {"loss_attack": float("nan"), "score": float("nan")}
-        attack = loss_attack(forget.logits, forget.targets, unseen.logits, unseen.targets)
-        return {"loss_attack": attack, "score": nomus(hit_rate(own[utility_split(own)]), attack)}
+        attack = loss_attack(*forget.pair, *unseen.pair)
+        return {
+            "loss_attack": attack,
+            "score": nomus(accuracy(*own[utility_split(own)].pair), attack),
+        }

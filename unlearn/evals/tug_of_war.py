@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from unlearn.evals.base import Comparison, Evaluation, Quantity, utility_split
-from unlearn.evals.forgetting_quality import accuracies, is_right
+from unlearn.metrics.accuracy import accuracies, is_right
 from unlearn.metrics.tug_of_war import tug_of_war
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
@@ -34,7 +34,7 @@ class TugOfWar(Evaluation):
     ) -> Comparison:
         names = ("forget", "retain", utility_split(unlearned.logits))
         scores: Tensor = tug_of_war(
-            *(accuracies(unlearned, name) for name in names),
-            *(accuracies(retrained, name).mean() for name in names),
+            *(accuracies(unlearned.logits[n], unlearned.targets[n]) for n in names),
+            *(accuracies(retrained.logits[n], retrained.targets[n]).mean() for n in names),
         )
         return Comparison({"score": torch.mean(scores).item()}, {}, "mean over models")

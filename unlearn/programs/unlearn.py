@@ -59,8 +59,10 @@ def carry_out(plan: UnlearnPlan) -> dict[str, Any]:
                 f"seed {run.seed} is complete and skipped (overwrite=true repeats it): {run.folder}"
             )
     records = [record for run in plan.runs if (record := read_record(run.folder)) is not None]
-    if plan.table and records and is_first():
-        print_run_table(plan.problem, _headline(plan), _reference_rows(plan), records)
+    if plan.table and records:
+        rows = _reference_rows(plan)  # by all processes: what the store lacks they make together
+        if is_first():
+            print_run_table(plan.problem, _headline(plan), rows, records)
     return {
         "folders": [str(run.folder) for run in plan.runs],
         "ran": len(todo),
