@@ -112,7 +112,12 @@ class UnlearningProblem:
         self.name, self.short_name = name, short_name or name
         self.synthetic, self.content_id = synthetic, content_id
         indices = hashlib.sha256(rows.numpy().tobytes()).hexdigest()
-        self.description = {**description, "content": content_id, "forget_indices": indices}
+        self.description = {
+            **description,
+            "recipe_version": recipe.version if recipe else 0,
+            "content": content_id,
+            "forget_indices": indices,
+        }
         self.digest = canonical_digest(self.description)
         self.loader_options: dict[str, Any] = {}
         self.share = (0, 1)

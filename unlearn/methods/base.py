@@ -10,7 +10,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from unlearn.data.loaders import Augment, Loader, PairedLoader
+from unlearn.data.loaders import Augment, LastBatch, Loader, PairedLoader
 from unlearn.data.splits import Batch, Pair, Split
 from unlearn.errors import UserError
 from unlearn.recipes.recipe import OptimizerFactory, SchedulerFactory
@@ -29,14 +29,17 @@ class Phase:
             shorter side cycled), or a `Split` of the method's own making.
         epochs: passes over `data`.
         optimizer: from parameters to optimizer.
-        batch_size: examples a step (of each side when paired).
+        batch_size: examples a step at most (of each side when paired).
         loss: the equation of this phase; None = the method's `loss`.
         scheduler: from (optimizer, steps of the phase, steps an epoch) to a per-step schedule.
         order: `shuffled` anew every epoch, or `stored`.
         augment: batched augmentation, None = none.
         mode: network mode, `train` or `eval` (dropout off, frozen batch-norm statistics).
         gradient_clip: largest gradient norm, None = no clipping.
-        drop_last: leave out a last batch that is not full.
+        last_batch: what becomes of examples that fill no batch: `spread` over all batches, which
+            get one size; `keep`, a short last batch; `drop`. None = `spread` when shuffled, so that
+            no result hangs on the remainder; `keep` in stored order, which is there to follow an
+            authors' loader batch by batch.
         parameters: what the optimizer gets (parameters or groups); None = the whole network.
         before: run once when the phase starts, before its optimizer is built.
     """
@@ -52,7 +55,7 @@ class Phase:
     augment: Augment | None = None
     mode: Literal["train", "eval"] = "train"
     gradient_clip: float | None = None
-    drop_last: bool = False
+    last_batch: LastBatch | None = None
     parameters: Sequence[Any] | None = None
     before: Callable[[], None] | None = None
 
@@ -181,14 +184,15 @@ class UnlearningMethod(LightningModule):
         return self._side(phase, split)
 
     def _side(self, phase: Phase, split: Split) -> Loader:
+        shuffled = phase.order == "shuffled"
         return self.data.loader(
             split,
             phase.batch_size,
             device=self.device,
-            generator=self.generator if phase.order == "shuffled" else None,
+            generator=self.generator if shuffled else None,
             augment=phase.augment,
             augment_generator=self.device_generator,
-            drop_last=phase.drop_last,
+            last_batch=phase.last_batch or ("spread" if shuffled else "keep"),
             share=self.data.share,
         )
 
