@@ -56,6 +56,7 @@ class Loader:
         resident_bytes: tables up to this size are copied to an accelerator whole.
         workers: processes that stream larger tables.
         count: told the number of examples of every batch delivered.
+        watch: stands between the batches of a pass and who reads them, and must hand on the same.
         share: `(rank, size)` where several processes train one model: each gets its part of every
             batch.
     """
@@ -73,9 +74,10 @@ class Loader:
         resident_bytes: float = 8e9,
         workers: int = 0,
         count: Callable[[int], None] | None = None,
+        watch: Callable[[Iterator[Batch]], Iterator[Batch]] | None = None,
         share: tuple[int, int] = (0, 1),
     ):
-        self.count, self.share = count, share
+        self.count, self.watch, self.share = count, watch, share
         self.split, self.batch_size, self.device = split, batch_size, device
         self.generator, self.augment, self.augment_generator = generator, augment, augment_generator
         self.last_batch = last_batch
@@ -110,10 +112,8 @@ class Loader:
         chunks = self.order()[: sum(self.sizes)].split(self.sizes)
         if self.share[1] > 1:
             chunks = tuple(map(self._mine, chunks))
-        if self.resident:
-            yield from map(self.batch, chunks)
-        else:
-            yield from self._streamed(chunks)
+        batches = map(self.batch, chunks) if self.resident else self._streamed(chunks)
+        yield from batches if self.watch is None else self.watch(batches)
 
     def _mine(self, positions: Tensor) -> Tensor:
         """This process's part of a batch, one example at least."""

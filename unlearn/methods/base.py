@@ -1,7 +1,7 @@
 """The contract of an unlearning method: `requires`, `prepare()`, `phases()`, `loss(batch)`."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -98,6 +98,12 @@ class UnlearningMethod(LightningModule):
         """The paper's equation on one batch (a `Batch`, or a `Pair` for paired data)."""
         raise NotImplementedError(f"{type(self).__name__} has a phase without a loss")
 
+    def step_kind(self, batch: Any) -> Hashable:
+        """What the work of a step depends on within its phase: steps of one kind cost the same.
+        Its cost is counted on the first step of every kind; by default the sizes decide."""
+        sides = batch if isinstance(batch, Pair) else (batch,)
+        return tuple(side.x.shape for side in sides)
+
     def content(self, seed: int) -> dict[str, str]:
         """Of values that name files, what is in the files that a run of `seed` reads: a run is
         identified by that instead of by where they lie."""
@@ -144,6 +150,11 @@ class UnlearningMethod(LightningModule):
     def phase(self) -> Phase:
         """The phase that is running."""
         return self._phases[self._phase]
+
+    @property
+    def phase_number(self) -> int:
+        """Number of the phase that is running."""
+        return self._phase
 
     @property
     def planned_phases(self) -> Sequence[Phase]:
