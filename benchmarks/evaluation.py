@@ -44,7 +44,7 @@ def main() -> None:
         net = references.net("original", 0)
         keep = references.retain_examples
         forward = partial(collect, net, problem, problem.splits, settings, keep)
-        costs = Costs(1.0, 0.0, 1, 1, 1, 1, "none")  # what a method paid does not matter here
+        costs = Costs(1.0, 0.0, 1, 1, 1, 1, 1, "none")  # what a method paid does not matter here
         outputs = runner.gather(references, work.config, 0, forward(), asdict(costs))
         calls = {
             "forward pass": forward,

@@ -3,14 +3,14 @@
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from unlearn.data.loaders import Loader
-from unlearn.data.splits import Split
+from unlearn.data.splits import Batch, Split
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
 from unlearn.errors import UserError
@@ -89,7 +89,7 @@ class UnlearningProblem:
             )
         kept = remaining(train, rows)
         self.tables, self.task, self.recipe = tables, task, recipe
-        self.forget_kind = forget.kind
+        self.forget_rule, self.forget_kind = forget, forget.kind
         self.forget_classes = forget.forget_classes()
         self.forget_rows = rows
         self.splits = {
@@ -112,7 +112,12 @@ class UnlearningProblem:
         self.name, self.short_name = name, short_name or name
         self.synthetic, self.content_id = synthetic, content_id
         indices = hashlib.sha256(rows.numpy().tobytes()).hexdigest()
-        self.description = {**description, "content": content_id, "forget_indices": indices}
+        self.description = {
+            **description,
+            "recipe_version": recipe.version if recipe else 0,
+            "content": content_id,
+            "forget_indices": indices,
+        }
         self.digest = canonical_digest(self.description)
         self.loader_options: dict[str, Any] = {}
         self.share = (0, 1)
@@ -165,12 +170,14 @@ class ProblemView:
     Attributes:
         reads: names of the splits that were read.
         examples_read: examples delivered by loaders of this view.
+        watch: what loaders that are made now are watched by, see `Loader`.
     """
 
     def __init__(self, problem: UnlearningProblem, requires: tuple[str, ...]):
         self._problem, self.requires = problem, requires
         self.reads: set[str] = set()
         self.examples_read = 0
+        self.watch: Callable[[Iterator[Batch]], Iterator[Batch]] | None = None
         self.task, self.recipe = problem.task, problem.recipe
         self.forget_kind, self.forget_classes = problem.forget_kind, problem.forget_classes
         self.image_shape, self.share = problem.image_shape, problem.share
@@ -214,7 +221,8 @@ class ProblemView:
 
     def loader(self, split: Split, batch_size: int, *, device: torch.device, **how: Any) -> Loader:
         """Batches of a split, counted; see `Loader`."""
-        return self._problem.loader(split, batch_size, device=device, count=self._count, **how)
+        watched = {"count": self._count, "watch": self.watch}
+        return self._problem.loader(split, batch_size, device=device, **watched, **how)
 
     def _count(self, examples: int) -> None:
         self.examples_read += examples

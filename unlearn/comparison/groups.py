@@ -23,7 +23,10 @@ NOT_OF_A_RUN = {
     "launcher", "hydra", "at_once", "control", "references",
 }  # fmt: skip
 
-FREE = {"seconds": 0.0, "prepare_seconds": 0.0, "steps": 0, "examples_read": 0}
+FREE = {
+    "seconds": 0.0, "prepare_seconds": 0.0, "steps": 0, "examples_read": 0, "operations": 0,
+    "peak_memory": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,7 @@ def reference_group(references: References, role: Role, command: str) -> Group:
     if role == "retrained":
         return Group("retrained", "retrained", tuple(members), "", {}, f"train.py{command}")
     more = f"train.py role=original{command}"
-    # As an unlearning method it costs nothing, whatever its training did.
-    free = [replace(m, costs={**m.costs, **FREE}, identity=f"free-{m.identity}") for m in members]
-    return Group("original", "do-nothing", tuple(free), "each", {}, more)
+    return Group("original", "do-nothing", tuple(members), "each", {}, more)
 
 
 @dataclass(frozen=True)
@@ -235,8 +236,12 @@ def _run(record: RunRecord, problem: UnlearningProblem) -> Member:
 
 
 def reference(references: References, role: Role, seed: int) -> Member:
-    """A reference model, trained first where the store lacks it."""
-    costs = references.costs(role, seed)
+    """A reference model, trained first where the store lacks it.
+
+    An original model is the outcome of doing nothing, which costs nothing, whatever its training
+    did.
+    """
+    costs = {**references.costs(role, seed), **(FREE if role == "original" else {})}
     description = references.address(role, seed).description
     return Member(
         seed,

@@ -102,7 +102,7 @@ class Yardstick:
             original={} if original is None else original.read(),
             retrained=[member.read() for member in others],
             costs=costs,
-            retrain_seconds=_mean([m.costs["seconds"] for m in self.retrained]),
+            retraining=[member.costs for member in self.retrained],
             original_state={} if start is None else start().state_dict(),
         )
         metrics: Metrics = {}
@@ -197,7 +197,3 @@ class Yardstick:
             evaluations=evaluations,
             leave_out=self._itself(member),
         )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

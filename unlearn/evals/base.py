@@ -1,6 +1,6 @@
 """The contract of an evaluation: declared inputs, quantities with a meaning, compute or compare."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -58,7 +58,7 @@ class Outputs:
         original: predictions of the original model.
         retrained: predictions of the reference retrained models, one mapping each.
         costs: the run's costs, as in its record.
-        retrain_seconds: seconds that retraining took, mean over the reference models.
+        retraining: costs of the reference retrained models.
         original_state: weights of the original model.
     """
 
@@ -66,7 +66,7 @@ class Outputs:
     original: BySplit
     retrained: list[BySplit] = field(default_factory=list)
     costs: Mapping[str, Any] = field(default_factory=dict)
-    retrain_seconds: float | None = None
+    retraining: Sequence[Mapping[str, Any]] = ()
     original_state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
