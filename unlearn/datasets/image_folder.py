@@ -51,8 +51,9 @@ class ImageFolder(Dataset):
         check_side("side", side)
         self.root, self.cache = root, Path(cache)
         self.side, self.channels, self.transparency = side, channels, transparency
-        # Grey images take the first of the three numbers that are the default.
-        self.transform = network_input(mean[:channels], std[:channels], size, channels)
+        if channels == 1 and len(mean) == len(std) == 3:  # the default, which is for colours
+            mean, std = mean[:1], std[:1]
+        self.transform = network_input(mean, std, size, channels)
         self._classes: list[str] = []
 
     @property
@@ -62,7 +63,8 @@ class ImageFolder(Dataset):
     def load(self) -> dict[str, Table]:
         root = require_folder(self.root, "dataset.root", SOURCE, LAYOUT)
         for role in ("train", "test"):
-            require_entry(root / role, "dataset.root", SOURCE, LAYOUT)
+            if not require_entry(root / role, "dataset.root", SOURCE, LAYOUT).is_dir():
+                raise UserError(f"{root / role} is a file, not a folder; expected {LAYOUT}")
         roles = [role for role in ROLES if (root / role).is_dir()]
         found = {role: list_images(root / role) for role in roles}
         self._classes = sorted(
