@@ -1,6 +1,7 @@
 """The average gap to retraining of four numbers."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from unlearn.storage.predictions import BySplit
 
 
 class AverageGap(Evaluation):
-    """Mean absolute difference to the retrained models of unlearning accuracy (1 - forget
+    """Mean absolute difference to the retrained models' mean of unlearning accuracy (1 - forget
     accuracy), retain accuracy, test accuracy, and the share of forget examples that a support
     vector classifier on confidence calls unseen. Lower is better, down to what one retrained
     model has against another.
@@ -36,8 +37,15 @@ class AverageGap(Evaluation):
     ) -> dict[str, float]:
         if not outputs.retrained:
             return {"gap": math.nan}
-        retrained = torch.stack([self._reference(r) for r in outputs.retrained]).mean(0)
-        return {"gap": float(average_gap(four_numbers(outputs.unlearned), retrained))}
+        retrained = torch.stack([self._reference(r) for r in outputs.retrained])
+        return {"gap": float(average_gap(four_numbers(outputs.unlearned), retrained.mean(0)))}
+
+    def distances(self, outputs: Outputs, problem: UnlearningProblem) -> Mapping[str, Tensor]:
+        retrained = torch.stack([self._reference(r) for r in outputs.retrained])
+        own = four_numbers(outputs.unlearned)
+        # Signs of the differences to the mean: what a retrained model adds to it, it takes away.
+        side = (own - retrained.mean(0)).sign()
+        return {"gap": ((own - retrained) * side).mean(1)}
 
     def _reference(self, predictions: BySplit) -> Tensor:
         if id(predictions) not in self._known:

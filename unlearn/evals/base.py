@@ -88,7 +88,11 @@ class Evaluation(Callback):
             kept theirs.
         over_examples: quantities of `compare` that are the mean or median of one of its per-example
             numbers, which gives them an interval over examples too.
-        max_replicates: most bootstrap replicates that `resampled` can afford.
+        fewest: models of a kind from which a quantity's interval covers what it claims, by
+            quantity; without an entry `min_models`, None = never, it is printed without one.
+        remembers: quantities of `compare` that are also given for memory and shift, see
+            `comparison/memory.py`, as headline numbers.
+        max_replicates: most replicates that `resampled` can afford.
     """
 
     splits: ClassVar[tuple[str, ...]] = ()
@@ -100,6 +104,8 @@ class Evaluation(Callback):
     wants_models: ClassVar[int] = 0
     uses_network: ClassVar[bool] = False
     over_examples: ClassVar[Mapping[str, tuple[str, Location]]] = {}
+    fewest: ClassVar[Mapping[str, int | None]] = {}
+    remembers: ClassVar[tuple[str, ...]] = ()
     max_replicates: ClassVar[int] = 1000
 
     def compute(
@@ -112,6 +118,14 @@ class Evaluation(Callback):
             problem: splits and task.
             net: the unlearned network, in evaluation mode; must not be changed. A placeholder
                 unless `uses_network`.
+        """
+        return {}
+
+    def distances(self, outputs: Outputs, problem: UnlearningProblem) -> Mapping[str, Tensor]:
+        """Of numbers of one run that are means over retrained models, the part of each of these.
+
+        Returns:
+            `(retrained,)` by quantity; its mean is the number that `compute` gives.
         """
         return {}
 
@@ -134,7 +148,7 @@ class Evaluation(Callback):
     def resampled(
         self, unlearned: Population, retrained: Population, problem: UnlearningProblem
     ) -> Mapping[str, float]:
-        """The numbers of `compare` for one bootstrap replicate of reduced populations."""
+        """The numbers of `compare` for one replicate, of reduced populations."""
         return self.compare(unlearned, retrained, problem).values
 
     def described(self, problem: UnlearningProblem) -> Mapping[str, Quantity]:
