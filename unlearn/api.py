@@ -14,12 +14,10 @@ from typing import Any
 
 from torch import nn
 
-from unlearn.comparison.given_logits import predictions_of, read_logits, read_targets
-from unlearn.comparison.given_models import GivenModels, answering_tensors, check_originals
-from unlearn.comparison.groups import Group
-from unlearn.comparison.given import compare_given, evaluate_given, given_group
+from unlearn.comparison.given import compare_given, evaluate_given
+from unlearn.comparison.given_logits import GivenLogits
+from unlearn.comparison.given_models import GivenModels, answering_tensors
 from unlearn.comparison.scoring import Resampling
-from unlearn.comparison.yardstick import Yardstick
 from unlearn.data.lazy import generators_kept, seed_generators
 from unlearn.errors import UserError
 from unlearn.methods.base import UnlearningMethod
@@ -128,7 +126,7 @@ def evaluate_model(
     """
     given = GivenModels({"model": net}, retrained, original, name="net")
     problem = _problem(given, forget, retain, test, memory_gb, fresh)
-    groups = given.groups(problem, _settings(net), retain_examples)
+    groups, _ = given.groups(problem, _settings(net), retain_examples)
     yardstick = yardstick_of(problem, eval, groups, retain_examples)
     if not yardstick.of_runs:
         raise UserError(
@@ -144,6 +142,7 @@ def compare_models(
     *,
     retrained: Models,
     original: Models | None = None,
+    control: Models | Mapping[str, Models] | None = None,
     forget: Any,
     retain: Any,
     test: Any,
@@ -162,6 +161,10 @@ def compare_models(
         retrained: models trained without the forget set, a seed each; halves of them against each
             other are the noise floor.
         original: the model that all started from, or one for each unlearned model, in order.
+        control: models that went through the same method with the same values and never saw the
+            forget set: each started from a retrained model and forgot another set of that size.
+            They tell what a method remembers from what it does to any model. By method where
+            `unlearned` is.
         forget: data that were to be forgotten.
         retain: data that were kept.
         test: data that no model was trained on.
@@ -178,14 +181,18 @@ def compare_models(
     Raises:
         UserError: anything that cannot be used, naming the argument.
     """
-    by_label = unlearned if isinstance(unlearned, Mapping) else {"unlearned": unlearned}
-    given = GivenModels(by_label, retrained, original, name="unlearned")
+    by_label = _by_label(unlearned)
+    controls = {} if control is None else _by_label(control)
+    given = GivenModels(by_label, retrained, original, controls, name="unlearned")
     if not given.retrained:
         raise UserError("retrained: at least one retrained model is needed to compare with")
     problem = _problem(given, forget, retain, test, memory_gb, fresh)
-    groups = given.groups(problem, _settings(given.first), retain_examples)
+    groups, of_control = given.groups(problem, _settings(given.first), retain_examples)
     yardstick = yardstick_of(problem, eval, groups, retain_examples)
-    return _compared(yardstick, groups, resampling, "unlearn.api.compare_models")
+    report = compare_given(
+        yardstick, groups[0], groups[1:], of_control, resampling, "unlearn.api.compare_models"
+    )
+    return Results(report, problem)
 
 
 def compare_logits(
@@ -194,6 +201,7 @@ def compare_logits(
     retrained: Mapping[str, Any],
     targets: Mapping[str, Any],
     original: Mapping[str, Any] | None = None,
+    control: Mapping[str, Any] | None = None,
     eval: Chosen = "full",
     resampling: Resampling = DEFAULT,
 ) -> Results:
@@ -206,6 +214,7 @@ def compare_logits(
         targets: labels `(examples,)` by split.
         original: the same of the original model, `(examples, classes)`, or of one for each
             unlearned model.
+        control: the same of control models, see `compare_models`.
         eval: as in `evaluate_model`.
         resampling: replicates and level of intervals.
 
@@ -215,34 +224,18 @@ def compare_logits(
     Raises:
         UserError: shapes that do not fit together, naming the argument.
     """
-    labels = read_targets(targets)
-    several = isinstance(unlearned, Mapping) and all(
-        isinstance(arrays, Mapping) for arrays in unlearned.values()
-    )
-    by_label = unlearned if several and unlearned else {"unlearned": unlearned}
-    named = {label: f"unlearned[{label!r}]" if several else "unlearned" for label in by_label}
-    found = {label: read_logits(by_label[label], labels, named[label]) for label in by_label}
-    banks = {"retrained": read_logits(retrained, labels, "retrained")}
-    if original is not None:
-        banks["original"] = read_logits(original, labels, "original", one=True)
-    outputs = banks["retrained"]["forget"].shape[-1]
-    for name, logits in [*((named[k], v) for k, v in found.items()), *banks.items()]:
-        if logits["forget"].shape[-1] != outputs:
-            raise UserError(
-                f"{name} has {logits['forget'].shape[-1]} classes and retrained {outputs}"
-            )
-    problem = problem_of_targets(labels, outputs)
-    starts = len(banks["original"]["forget"]) if original is not None else 0
-    groups = [given_group("retrained", "retrained", predictions_of(banks["retrained"], problem))]
-    if starts:
-        answers = predictions_of(banks["original"], problem)
-        groups.append(given_group("original", "do-nothing", answers, originals=starts))
-    for label, logits in found.items():
-        check_originals(starts, len(logits["forget"]), named[label])
-        answers = predictions_of(logits, problem)
-        groups.append(given_group(label, "method", answers, originals=starts))
+    given = GivenLogits(unlearned, retrained, original, control, targets)
+    problem = problem_of_targets(given.targets, given.outputs)
+    groups, controls = given.groups(problem)
     yardstick = yardstick_of(problem, eval, groups, None)
-    return _compared(yardstick, groups, resampling, "unlearn.api.compare_logits")
+    report = compare_given(
+        yardstick, groups[0], groups[1:], controls, resampling, "unlearn.api.compare_logits"
+    )
+    return Results(report, problem)
+
+
+def _by_label(given: Models | Mapping[str, Models]) -> Mapping[str, Models]:
+    return given if isinstance(given, Mapping) else {"unlearned": given}
 
 
 def _problem(
@@ -267,13 +260,6 @@ def _problem(
         fresh=fresh,
         name=given.first_name,
     )
-
-
-def _compared(
-    yardstick: Yardstick, groups: Sequence[Group], resampling: Resampling, call: str
-) -> Results:
-    report = compare_given(yardstick, groups[0], groups[1:], resampling, call)
-    return Results(report, yardstick.problem)
 
 
 def _settings(net: nn.Module) -> TrainerSettings:

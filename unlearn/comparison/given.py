@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor, nn
 
-from unlearn.comparison.compare import Compared, compare_groups
+from unlearn.comparison.compare import Compared, compare_groups, quantities_of
 from unlearn.comparison.concurrency import one_thread_an_operation
 from unlearn.comparison.groups import FREE, Group, Kind, Member
 from unlearn.comparison.notes import notes_of
 from unlearn.comparison.provenance import provenance_of
-from unlearn.comparison.result import COMMAND, ComparisonReport, Row, RowKind
-from unlearn.comparison.scoring import Resampling, per_run_numbers
+from unlearn.comparison.result import COMMAND, ComparisonReport, Number, Row, RowKind
+from unlearn.comparison.scoring import Resampling, gap_to, run_numbers
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.data.task import Task
+from unlearn.errors import UserError
 from unlearn.storage.predictions import BySplit
 from unlearn.training.fit import Costs
 
@@ -43,6 +44,9 @@ def given_group(
         predictions: of each model by split.
         nets: make copies of their networks, None where there are only answers.
         originals: original models at hand: none, one that all models started from, or one each.
+
+    Raises:
+        UserError: a method is called like the row of another kind.
     """
 
     def member(number: int) -> Member:
@@ -61,6 +65,8 @@ def given_group(
             evaluations={},
         )
 
+    if kind == "method" and label in ("retrained", "original"):
+        raise UserError(f"unlearned: {label!r} is the name of another row; choose a different one")
     members = tuple(map(member, range(len(predictions))))
     if kind == "retrained" or not originals:
         return Group(label, kind, members, "", {}, "")
@@ -72,6 +78,7 @@ def compare_given(
     yardstick: Yardstick,
     retrained: Group,
     groups: Sequence[Group],
+    controls: Mapping[str, Group],
     resampling: Resampling,
     call: str,
 ) -> ComparisonReport:
@@ -81,55 +88,67 @@ def compare_given(
         yardstick: problem, evaluations and reference models, without a store.
         retrained: the bank.
         groups: doing nothing and the methods.
+        controls: for labels of groups, the same method's models that never saw the forget set.
         resampling: replicates and level.
         call: the function that was called, for the provenance.
     """
     with one_thread_an_operation():
-        compared = compare_groups(yardstick, retrained, groups, resampling)
+        compared = compare_groups(yardstick, retrained, groups, resampling, controls)
     notes = notes_of(yardstick.evaluations, retrained, groups, resampling, 0)
     return _report(yardstick, compared, [retrained, *groups], _without_commands(notes), call)
 
 
 def evaluate_given(
-    yardstick: Yardstick,
-    groups: Sequence[Group],
-    resampling: Resampling,
-    call: str,
+    yardstick: Yardstick, groups: Sequence[Group], resampling: Resampling, call: str
 ) -> ComparisonReport:
     """Numbers of single models, a row a group; retrained models, where given, are the first row.
 
     Args:
         yardstick: problem, evaluations and reference models, without a store.
         groups: the evaluated model and the references.
-        resampling: replicates and level.
+        resampling: level of intervals.
         call: the function that was called, for the provenance.
     """
     with one_thread_an_operation():
-        metrics = {group.label: yardstick.of_all(group.members) for group in groups}
-    base = [m for group in groups if group.kind == "retrained" for m in metrics[group.label]]
-    rows = [
-        Row(
-            group.label,
-            ROW_KINDS[group.kind],
-            group.starts,
-            per_run_numbers(
-                metrics[group.label], [] if group.kind == "retrained" else base, resampling
-            ),
-            [
-                {"seed": member.seed, "original_seed": member.original_seed, "metrics": values}
-                for member, values in zip(group.members, metrics[group.label], strict=True)
-            ],
-            examples={"loss": _losses(group, yardstick.problem.task)},
-        )
-        for group in groups
-    ]
+        rows = [_row(yardstick, group, resampling.level) for group in groups]
     notes = []
-    if not base:
+    if rows[0].kind == "noise floor":
+        floor = rows[0].numbers
+        rows = [rows[0], *(_with_gaps(row, floor, resampling.level) for row in rows[1:])]
+    else:
         notes.append(
             "No retrained model was given, so distances to retraining have no number (-), and "
             "nothing says what a number should be."
         )
-    return _report(yardstick, Compared(rows, []), groups, notes, call)
+    compared = Compared(rows, [], quantities_of(yardstick, rows), frozenset())
+    return _report(yardstick, compared, groups, notes, call)
+
+
+def _row(yardstick: Yardstick, group: Group, level: float) -> Row:
+    metrics = yardstick.of_all(group.members)
+    distances = [yardstick.distances(member) for member in group.members]
+    runs = [
+        {"seed": member.seed, "original_seed": member.original_seed, "metrics": values}
+        for member, values in zip(group.members, metrics, strict=True)
+    ]
+    return Row(
+        group.label,
+        ROW_KINDS[group.kind],
+        group.starts,
+        run_numbers(group, metrics, distances, level),
+        runs,
+        examples={"loss": _losses(group, yardstick.problem.task)},
+    )
+
+
+def _with_gaps(row: Row, floor: Mapping[str, Number], level: float) -> Row:
+    """A row with how far its numbers are from the retrained models'."""
+    gaps = {
+        key: replace(number, gap=gap_to(number, floor[key], level))
+        for key, number in row.numbers.items()
+        if key in floor
+    }
+    return replace(row, numbers={**row.numbers, **gaps})
 
 
 def _report(
@@ -140,7 +159,6 @@ def _report(
     call: str,
 ) -> ComparisonReport:
     problem = yardstick.problem
-    used = {key for row in compared.rows for key in row.numbers}
     provenance = {**provenance_of([], groups[0], groups[1:]), "command": call}
     # No command line makes these models.
     provenance["models"] = [{**models, "command": ""} for models in provenance["models"]]
@@ -150,12 +168,8 @@ def _report(
         synthetic=problem.synthetic,
         task=problem.task.kind,
         sizes={name: len(split) for name, split in problem.splits.items()},
-        quantities={key: q for key, q in yardstick.quantities.items() if key in used},
-        populations=frozenset(
-            f"{name}/{quantity}"
-            for name, evaluation in yardstick.of_populations.items()
-            for quantity in evaluation.quantities
-        ),
+        quantities=compared.quantities,
+        populations=compared.populations,
         rows=compared.rows,
         pairs=compared.pairs,
         notes=notes,
@@ -181,3 +195,21 @@ def originals_of(group: Group | None) -> Callable[[int], Member]:
     """Looks up the original model that another started from."""
     members: Mapping[int, Member] = {m.seed: m for m in group.members} if group else {}
     return members.__getitem__
+
+
+def check_originals(originals: int, models: int, name: str) -> None:
+    """Raises `UserError` unless there is no original model, one for all, or one each."""
+    if originals > 1 and originals != models:
+        raise UserError(
+            f"original: {originals} models for the {models} of {name}; give one that all started "
+            "from, or one for each, in order"
+        )
+
+
+def check_rows(controls: Iterable[str], rows: Iterable[str], name: str) -> None:
+    """Raises `UserError` where control models belong to no row."""
+    if unknown := set(controls) - set(rows):
+        raise UserError(
+            f"control: {', '.join(sorted(unknown))} is no row of {name}, which has "
+            f"{', '.join(rows)}"
+        )

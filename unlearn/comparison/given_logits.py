@@ -8,11 +8,81 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unlearn.comparison.given import check_originals, check_rows, given_group
+from unlearn.comparison.groups import Group, Kind
 from unlearn.errors import UserError
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import BySplit, Predictions
 
 SPLITS = ("retain", "forget", "test")
+
+
+class GivenLogits:
+    """Logits of unlearned, retrained, original and control models, checked.
+
+    Args:
+        unlearned: logits by split, or such mappings by the name of their row.
+        retrained: logits by split.
+        original: of one model that all started from, of one for each unlearned model, or None.
+        control: like `unlearned`, None without any.
+        targets: labels by split.
+
+    Raises:
+        UserError: shapes or numbers of models that do not fit together.
+    """
+
+    def __init__(self, unlearned: Any, retrained: Any, original: Any, control: Any, targets: Any):
+        self.targets = read_targets(targets)
+        self.retrained = read_logits(retrained, self.targets, "retrained")
+        self.outputs = self.retrained["forget"].shape[-1]
+        self.original = None
+        if original is not None:
+            self.original = self._alike(original, "original", one=True)
+        self.unlearned, self.controls = self._rows(unlearned, "unlearned"), {}
+        if control is not None:
+            self.controls = self._rows(control, "control")
+        check_rows(self.controls, self.unlearned, "unlearned")
+        for label, logits in self.unlearned.items():
+            check_originals(self._starts, len(logits["forget"]), f"unlearned[{label!r}]")
+
+    @property
+    def _starts(self) -> int:
+        return 0 if self.original is None else len(self.original["forget"])
+
+    def _rows(self, given: Any, name: str) -> dict[str, dict[str, Tensor]]:
+        several = isinstance(given, Mapping) and bool(given)
+        if several and all(isinstance(arrays, Mapping) for arrays in given.values()):
+            return {
+                str(label): self._alike(arrays, f"{name}[{label!r}]")
+                for label, arrays in given.items()
+            }
+        return {"unlearned": self._alike(given, name)}
+
+    def _alike(self, arrays: Any, name: str, one: bool = False) -> dict[str, Tensor]:
+        logits = read_logits(arrays, self.targets, name, one)
+        if logits["forget"].shape[-1] != self.outputs:
+            raise UserError(
+                f"{name} has {logits['forget'].shape[-1]} classes and retrained {self.outputs}"
+            )
+        return logits
+
+    def groups(self, problem: UnlearningProblem) -> tuple[list[Group], dict[str, Group]]:
+        """Retrained models, the original and the unlearned models; control models by label."""
+
+        def group(label: str, kind: Kind, logits: Mapping[str, Tensor], starts: int) -> Group:
+            return given_group(label, kind, predictions_of(logits, problem), originals=starts)
+
+        groups = [group("retrained", "retrained", self.retrained, 0)]
+        if self.original is not None:
+            groups.append(group("original", "do-nothing", self.original, self._starts))
+        groups += [
+            group(label, "method", logits, self._starts) for label, logits in self.unlearned.items()
+        ]
+        controls = {
+            label: group(f"control of {label}", "method", logits, 0)
+            for label, logits in self.controls.items()
+        }
+        return groups, controls
 
 
 def read_targets(targets: Mapping[str, Any]) -> dict[str, Tensor]:

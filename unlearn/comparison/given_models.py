@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from unlearn.comparison.groups import Group
-from unlearn.comparison.given import given_group
+from unlearn.comparison.given import check_originals, check_rows, given_group
+from unlearn.comparison.groups import Group, Kind
 from unlearn.errors import UserError
 from unlearn.models.foreign import Logits, answers_tensor, check_alike
 from unlearn.problem import UnlearningProblem
@@ -25,6 +25,8 @@ class GivenModels:
         unlearned: a network or several by the name of their row.
         retrained: a network or several, or none.
         original: one network that all started from, one for each unlearned network, or None.
+        control: by the name of their row, networks that went through the same method and never saw
+            the forget set; empty or None without any.
         name: of the argument that the unlearned networks came as, for messages.
 
     Raises:
@@ -37,6 +39,7 @@ class GivenModels:
         unlearned: Mapping[str, Any],
         retrained: Any,
         original: Any,
+        control: Mapping[str, Any] | None = None,
         *,
         name: str,
     ):
@@ -53,6 +56,10 @@ class GivenModels:
         }
         self.retrained = _networks(retrained, "retrained")
         self.originals = [] if original is None else _networks(original, "original")
+        self.controls = {
+            label: _networks(nets, f"control[{label!r}]") for label, nets in (control or {}).items()
+        }
+        check_rows(self.controls, self.unlearned, name)
         for label, nets in self.unlearned.items():
             if not nets:
                 raise UserError(f"{self.arguments[label]}: give at least one model")
@@ -72,6 +79,7 @@ class GivenModels:
     def _named(self) -> list[tuple[str, nn.Module]]:
         banks = {self.arguments[label]: nets for label, nets in self.unlearned.items()}
         banks |= {"retrained": self.retrained, "original": self.originals}
+        banks |= {f"control[{label!r}]": nets for label, nets in self.controls.items()}
         return [
             (name if name == "net" else f"{name}[{number}]", net)
             for name, nets in banks.items()
@@ -80,8 +88,8 @@ class GivenModels:
 
     def groups(
         self, problem: UnlearningProblem, settings: TrainerSettings, retain_examples: int | None
-    ) -> list[Group]:
-        """Retrained models, the original and the unlearned models, with their predictions.
+    ) -> tuple[list[Group], dict[str, Group]]:
+        """Retrained models, the original and the unlearned models; control models by label.
 
         Every network runs once over every split; none is changed.
 
@@ -95,7 +103,9 @@ class GivenModels:
                 f"{retain_examples!r}"
             )
 
-        def group(label: str, kind: Any, nets: Sequence[nn.Module], name: str) -> Group:
+        def group(
+            label: str, kind: Kind, nets: Sequence[nn.Module], name: str, originals: int
+        ) -> Group:
             copies, answers = [], []
             for number, net in enumerate(nets):
                 called = name if name == "net" else f"{name}[{number}]"
@@ -108,16 +118,20 @@ class GivenModels:
                     told = str(error)
                     raise UserError(told if called in told else f"{called}: {told}") from None
                 copies.append(copied)
-            return given_group(label, kind, answers, copies, originals=len(self.originals))
+            return given_group(label, kind, answers, copies, originals=originals)
 
-        groups = []
+        groups, starts = [], len(self.originals)
         if self.retrained:
-            groups.append(group("retrained", "retrained", self.retrained, "retrained"))
-        if self.originals:
-            groups.append(group("original", "do-nothing", self.originals, "original"))
+            groups.append(group("retrained", "retrained", self.retrained, "retrained", 0))
+        if starts:
+            groups.append(group("original", "do-nothing", self.originals, "original", starts))
         for label, nets in self.unlearned.items():
-            groups.append(group(label, "method", nets, self.arguments[label]))
-        return groups
+            groups.append(group(label, "method", nets, self.arguments[label], starts))
+        controls = {
+            label: group(f"control of {label}", "method", nets, f"control[{label!r}]", 0)
+            for label, nets in self.controls.items()
+        }
+        return groups, controls
 
 
 def answering_tensors(net: nn.Module, problem: UnlearningProblem, name: str) -> nn.Module:
@@ -138,15 +152,6 @@ def answering_tensors(net: nn.Module, problem: UnlearningProblem, name: str) -> 
 
 def _copied(net: nn.Module, problem: UnlearningProblem, name: str) -> nn.Module:
     return answering_tensors(copy.deepcopy(net), problem, name).eval()
-
-
-def check_originals(originals: int, models: int, name: str) -> None:
-    """Raises `UserError` unless there is no original model, one for all, or one each."""
-    if originals > 1 and originals != models:
-        raise UserError(
-            f"original: {originals} models for the {models} of {name}; give one that all started "
-            "from, or one for each, in order"
-        )
 
 
 def _networks(given: Any, name: str) -> list[nn.Module]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from unlearn.comparison.groups import Group
 from unlearn.comparison.given import originals_of
+from unlearn.comparison.groups import Group
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.errors import UserError
 from unlearn.problem import UnlearningProblem

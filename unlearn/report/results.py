@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unlearn.comparison.result import ComparisonReport, Number, Pair, Row
-from unlearn.metrics.bootstrap import Interval
+from unlearn.metrics.intervals import Interval
 from unlearn.problem import UnlearningProblem
 from unlearn.report.numbers import (
     clear_winner,
