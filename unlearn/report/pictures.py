@@ -218,7 +218,8 @@ def error_rates(positive: Tensor, negative: Tensor) -> tuple[np.ndarray, np.ndar
 def worst_forgotten(report: ComparisonReport, problem: UnlearningProblem) -> Figure | None:
     """The forget images with the largest epsilon, a line a method."""
     part = next((p for p in EPSILONS if any(p in r.examples for r in report.rows)), None)
-    if part is None:
+    shape = problem.tables["train"].images.shape
+    if part is None or len(shape) != 4 or shape[1] not in (1, 3):  # vectors, or logits alone
         return None
     rows = [r for r in report.rows if r.kind != "noise floor" and part in r.examples][:GRID_ROWS]
     columns = min(GRID_COLUMNS, len(report.forget_index))
@@ -250,6 +251,8 @@ def worst(row: Row, part: str) -> Tensor:
 
 def _image(problem: UnlearningProblem, index: int) -> dict:
     image = problem.tables["train"].images[index]
+    if image.is_floating_point() and not 0 <= float(image.min()) <= float(image.max()) <= 1:
+        image = (image - image.min()) / (image.max() - image.min())  # normalised network input
     pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
     return {"X": pixels, "cmap": "gray"} if pixels.ndim == 2 else {"X": pixels}
 
