@@ -180,15 +180,18 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
 
     def planned(seed: int) -> PlannedRun:
         start = seed if options.original_seed == "seed" else options.original_seed
-        values = {**options.method, **prototype.content(seed)}
+        # What files hold says which run it is; where they lie says nothing.
+        content = prototype.content(seed)
+        values = {key: value for key, value in options.method.items() if key not in content}
         identity: list[Any] = [values, references.settings.precision]
         if "original" in references.given:
             identity.append(references.address("original", start).description)
+        what = f"-{canonical_digest(content)[:8]}" if content else ""
         folder = (
             Path(options.paths.runs)
             / f"{problem.name}-{problem.digest[:10]}"
             / f"{method.name}-{canonical_digest(identity)[:8]}"
-            / f"original{start}_seed{seed}"
+            / f"original{start}_seed{seed}{what}"
         )
         return PlannedRun(seed, start, folder)
 

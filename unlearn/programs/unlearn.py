@@ -121,6 +121,7 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
 
     def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:
         run = by_seed[seed]
+        costs = Costs.unknown() if method.done_elsewhere else costs
         predictions = collect(
             method.net, problem, problem.splits, references.settings, references.retain_examples
         )
@@ -207,6 +208,7 @@ def _document(
         "method": {"name": plan.method.name, "values": dict(plan.method.values)},
         "seed": run.seed,
         "original_seed": run.original_seed,
+        "original_weights": plan.references.weights("original", run.original_seed),
         "metrics": _listed(metrics),
         "evaluations": {name: yardstick.digests[name] for name in yardstick.of_runs},
         "costs": dict(costs),

@@ -40,7 +40,8 @@ class Costs:
     @classmethod
     def unknown(cls) -> "Costs":
         """Of a model that was trained elsewhere."""
-        return cls(math.nan, math.nan, 0, 0, 0, 1, "trained elsewhere")
+        nan: Any = math.nan  # not 0, which would be a cost
+        return cls(nan, nan, nan, nan, nan, 1, "trained elsewhere")
 
 
 class FiniteLoss(Callback):
