@@ -12,7 +12,7 @@ from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.result import Number, Row
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.evals.base import Quantity
-from unlearn.metrics import bimodality
+from unlearn.metrics.bimodality import FEWEST_MODELS, bimodality, weakest_margins
 from unlearn.metrics.statistics import logit_scaled_confidence
 from unlearn.storage.predictions import Population
 
@@ -63,11 +63,11 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
 
 
 def _two_groups(group: Group, yardstick: Yardstick) -> list[str]:
-    if len(group) < bimodality.FEWEST_MODELS or not yardstick.problem.task.is_classification:
+    if len(group) < FEWEST_MODELS or not yardstick.problem.task.is_classification:
         return []
     population = Population.of({str(i): m.read() for i, m in enumerate(group.members)})
     margins = logit_scaled_confidence(population.logits["forget"], population.targets["forget"])
-    found = bimodality.bimodality(bimodality.weakest_margins(margins))
+    found = bimodality(weakest_margins(margins))
     if found.p_value > FALSE_ALARM:
         return []
     return [f"two groups of models ({len(group) - found.upper} and {found.upper})"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unlearn.comparison.compare import Compared, compare_groups, quantities_of
 from unlearn.comparison.concurrency import one_thread_an_operation
-from unlearn.comparison.groups import FREE, Group, Kind, Member
+from unlearn.comparison.groups import FREE, Found, Group, Kind, Member
 from unlearn.comparison.notes import notes_of
 from unlearn.comparison.provenance import provenance_of
 from unlearn.comparison.result import COMMAND, ComparisonReport, Number, Row, RowKind
@@ -94,8 +94,12 @@ def compare_given(
     """
     with one_thread_an_operation():
         compared = compare_groups(yardstick, retrained, groups, resampling, controls)
-    notes = notes_of(yardstick.evaluations, retrained, groups, resampling, 0)
-    return _report(yardstick, compared, [retrained, *groups], _without_commands(notes), call)
+    notes = notes_of(
+        yardstick.evaluations, retrained, groups, Found(groups, controls, 0), resampling.level
+    )
+    return _report(
+        yardstick, compared, [retrained, *groups], _without_commands(notes), resampling.level, call
+    )
 
 
 def evaluate_given(
@@ -121,7 +125,7 @@ def evaluate_given(
             "nothing says what a number should be."
         )
     compared = Compared(rows, [], quantities_of(yardstick, rows), frozenset())
-    return _report(yardstick, compared, groups, notes, call)
+    return _report(yardstick, compared, groups, notes, resampling.level, call)
 
 
 def _row(yardstick: Yardstick, group: Group, level: float) -> Row:
@@ -156,6 +160,7 @@ def _report(
     compared: Compared,
     groups: Sequence[Group],
     notes: Sequence[str],
+    level: float,
     call: str,
 ) -> ComparisonReport:
     problem = yardstick.problem
@@ -170,6 +175,7 @@ def _report(
         sizes={name: len(split) for name, split in problem.splits.items()},
         quantities=compared.quantities,
         populations=compared.populations,
+        level=level,
         rows=compared.rows,
         pairs=compared.pairs,
         notes=notes,

@@ -83,6 +83,7 @@ class Row:
         examples: numbers of each forget example.
         scores: an attack's scores by kind of model, by evaluation.
         controls: number of control models behind memory and shift.
+        models: models of each kind that its population numbers were made from.
     """
 
     label: str
@@ -95,6 +96,7 @@ class Row:
     examples: Mapping[str, Tensor] = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     controls: int = 0
+    models: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class ComparisonReport:
         sizes: examples by split.
         quantities: meaning of every number, by key, in the order of the tables.
         populations: keys of the numbers that belong to populations of models.
+        level: coverage of intervals, and 1 - size of tests.
         rows: noise floor, doing nothing, methods.
         pairs: paired comparisons.
         notes: what a reader has to know, commands that make missing models among it.
@@ -151,6 +154,7 @@ class ComparisonReport:
     sizes: Mapping[str, int]
     quantities: Mapping[str, Quantity]
     populations: frozenset[str]
+    level: float
     rows: Sequence[Row]
     pairs: Sequence[Pair]
     notes: Sequence[str]

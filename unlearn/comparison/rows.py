@@ -117,7 +117,7 @@ class RowMaker:
                 note = f"{available} models of each kind, {evaluation.min_models} are needed"
                 for quantity in evaluation.quantities:
                     numbers[f"{name}/{quantity}"] = Number(math.nan, n=available, note=note)
-        return replace(row, numbers=numbers, examples=examples, scores=scores)
+        return replace(row, numbers=numbers, examples=examples, scores=scores, models=available)
 
     def _with_memory(
         self, row: Row, unlearned: Population, key: str, control: Population, control_key: str

@@ -102,7 +102,7 @@ class Yardstick:
             original={} if original is None else original.read(),
             retrained=[member.read() for member in others],
             costs=costs,
-            retrain_seconds=_mean([m.costs["seconds"] for m in self.retrained]),
+            retraining=[member.costs for member in self.retrained],
             original_state={} if start is None else start().state_dict(),
         )
         metrics: Metrics = {}
@@ -150,6 +150,8 @@ class Yardstick:
             return dict(entry.tensors)
         own = self._itself(member)
         others = [m for m in self.retrained if m is not own]
+        if not others:
+            return {}
         outputs = Outputs(member.read(), {}, [m.read() for m in others])
         found = {}
         for name, evaluation in chosen.items():
@@ -197,7 +199,3 @@ class Yardstick:
             evaluations=evaluations,
             leave_out=self._itself(member),
         )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

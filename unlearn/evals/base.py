@@ -1,6 +1,6 @@
 """The contract of an evaluation: declared inputs, quantities with a meaning, compute or compare."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -58,7 +58,7 @@ class Outputs:
         original: predictions of the original model.
         retrained: predictions of the reference retrained models, one mapping each.
         costs: the run's costs, as in its record.
-        retrain_seconds: seconds that retraining took, mean over the reference models.
+        retraining: costs of the reference retrained models.
         original_state: weights of the original model.
     """
 
@@ -66,7 +66,7 @@ class Outputs:
     original: BySplit
     retrained: list[BySplit] = field(default_factory=list)
     costs: Mapping[str, Any] = field(default_factory=dict)
-    retrain_seconds: float | None = None
+    retraining: Sequence[Mapping[str, Any]] = ()
     original_state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -86,6 +86,7 @@ class Evaluation(Callback):
         wants_models: models of each kind that its authors used or recommend.
         uses_network: True where `compute` reads weights or runs the network, and so needs runs that
             kept theirs.
+        fresh_network: True where it needs a newly initialised network of the problem.
         over_examples: quantities of `compare` that are the mean or median of one of its per-example
             numbers, which gives them an interval over examples too.
         fewest: models of a kind from which a quantity's interval covers what it claims, by
@@ -103,6 +104,7 @@ class Evaluation(Callback):
     min_models: ClassVar[int] = 0
     wants_models: ClassVar[int] = 0
     uses_network: ClassVar[bool] = False
+    fresh_network: ClassVar[bool] = False
     over_examples: ClassVar[Mapping[str, tuple[str, Location]]] = {}
     fewest: ClassVar[Mapping[str, int | None]] = {}
     remembers: ClassVar[tuple[str, ...]] = ()
@@ -167,3 +169,9 @@ class Evaluation(Callback):
 def keyed(name: str, values: Mapping[str, Any]) -> dict[str, float]:
     """Numbers under their table keys `<evaluation>/<quantity>`."""
     return {f"{name}/{quantity}": float(value) for quantity, value in values.items()}
+
+
+def utility_split(problem_splits: Collection[str]) -> str:
+    """The test examples whose accuracy a method should keep: those of kept classes, where whole
+    classes are forgotten."""
+    return "retain_test" if "retain_test" in problem_splits else "test"

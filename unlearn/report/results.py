@@ -16,12 +16,15 @@ from unlearn.comparison.result import ComparisonReport, Number, Pair, Row
 from unlearn.metrics.intervals import Interval
 from unlearn.problem import UnlearningProblem
 from unlearn.report.numbers import (
+    MARKS,
     clear_winner,
+    detectable,
     heading,
-    headline_keys,
     interval_text,
+    marks_text,
     models_text,
     protocols,
+    sections,
     text,
 )
 from unlearn.report.terminal import print_comparison
@@ -139,28 +142,25 @@ class Results:
         return f"Results of {self.report.title}: {rows}; {len(self.report.quantities)} numbers"
 
     def _repr_html_(self) -> str:
-        sections = [
-            f"<p><b>{title}</b></p>{self._html(keys)}"
-            + (f"<p><small>{escape(protocols(self.report, keys))}</small></p>")
-            for title, keys in (
-                ("Single models", self._shown(False)),
-                ("Populations of models", self._shown(True)),
-            )
-            if keys
-        ]
+        tables = []
+        for section in sections(self.report):
+            keys = [key for key in section.keys if self._has(key)]
+            if keys:
+                words = (detectable(self.report, keys), protocols(self.report, keys), MARKS)
+                small = escape(" ".join(filter(None, words)))
+                tables.append(
+                    f"<p><b>{escape(section.title)}</b></p>{self._html(keys)}"
+                    f"<p><small>{small}</small></p>"
+                )
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.report.notes)
         return (
-            f'{STYLE}<div class="unlearn"><p>{escape(self.report.title)}</p>{"".join(sections)}'
+            f'{STYLE}<div class="unlearn"><p>{escape(self.report.title)}</p>{"".join(tables)}'
             f"{f'<ul>{notes}</ul>' if notes else ''}</div>"
         )
 
-    def _shown(self, populations: bool) -> list[str]:
-        """Headline numbers that at least one row has."""
-        return [
-            key
-            for key in headline_keys(self.report, populations)
-            if any(not math.isnan(_number(row, key).value) for row in self.report.rows)
-        ]
+    def _has(self, key: str) -> bool:
+        """Whether at least one row has the number."""
+        return any(not math.isnan(_number(row, key).value) for row in self.report.rows)
 
     @cached_property
     def _winners(self) -> Mapping[str, str | None]:
@@ -181,8 +181,8 @@ class Results:
         number, quantity = _number(row, key), self.report.quantities[key]
         value = escape(text(number.value, quantity))
         value = f"<b>{value}</b>" if self._winners[key] == row.label else value
-        interval = interval_text(number, quantity)
-        return value + (f"<small>{escape(interval)}</small>" if interval else "")
+        small = " ".join(filter(None, [interval_text(number, quantity), marks_text(number)]))
+        return value + (f"<small>{escape(small)}</small>" if small else "")
 
 
 def _number(row: Row, key: str) -> Number:
