@@ -1,5 +1,6 @@
 """The one noun methods and evaluations see: what is to be forgotten, of what, and by whom."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from unlearn.data.splits import Batch, Split
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
 from unlearn.errors import UserError
-from unlearn.forget_sets.base import ForgetRule
+from unlearn.forget_sets.base import ForgetRule, remaining
 from unlearn.recipes.recipe import Recipe
 
 # Splits that exist only as unions of others, and what reading them reads.
@@ -86,18 +87,17 @@ class UnlearningProblem:
                 f"forget: the rule selects {len(rows)} of {len(train)} training examples; a "
                 "forget set and a retain set of at least one example each are needed"
             )
-        keep = torch.ones(len(train), dtype=torch.bool)
-        keep[rows] = False
+        kept = remaining(train, rows)
         self.tables, self.task, self.recipe = tables, task, recipe
         self.forget_rule, self.forget_kind = forget, forget.kind
         self.forget_classes = forget.forget_classes()
         self.forget_rows = rows
         self.splits = {
-            "retain": Split.of(train, keep.nonzero().squeeze(1)),
+            "retain": Split.of(train, kept),
             "forget": Split.of(train, rows, forget=True),
             "test": Split.of(test, torch.arange(len(test))),
         }
-        if not keep.any():
+        if not len(kept):
             del self.splits["retain"]
         shown = forget.select_test(test, task)
         if shown is not None and 0 < len(shown) < len(test):
@@ -121,6 +121,27 @@ class UnlearningProblem:
         self.digest = canonical_digest(self.description)
         self.loader_options: dict[str, Any] = {}
         self.share = (0, 1)
+
+    def control(self, seed: int) -> "UnlearningProblem":
+        """What a control run unlearns: another forget set of the same rule and size, drawn with
+        `seed` from the retain set; the examples of this problem's forget set are in no split.
+
+        Only for methods: runs are evaluated and identified by this problem.
+
+        Raises:
+            UserError: the rule knows no such set.
+        """
+        train = self.tables["train"]
+        rows = self.forget_rule.control(train, self.forget_rows, self.task, seed).sort().values
+        other = copy.copy(self)
+        kept = remaining(train, torch.cat([self.forget_rows, rows]))
+        other.forget_rows = rows
+        other.splits = {
+            **self.splits,
+            "retain": Split.of(train, kept),
+            "forget": Split.of(train, rows, forget=True),
+        }
+        return other
 
     @property
     def image_shape(self) -> tuple[int, ...]:

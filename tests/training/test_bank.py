@@ -126,7 +126,7 @@ def bank(
     given = problem()
     done: dict[int, UnlearningMethod] = {}
     paid: dict[int, Costs] = {}
-    said: list[str] = []
+    told = Told()
 
     def make(seed: int) -> ensemble.Member:
         return make_method(), given.fresh_network(seed), given.view(("retain", "forget"))
@@ -134,17 +134,27 @@ def bank(
     def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:
         done[seed], paid[seed] = method, costs
 
-    listener = logging.Handler()
-    listener.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    with_level = ensemble.log.level
-    ensemble.log.addHandler(listener)
-    ensemble.log.setLevel(logging.INFO)
+    logger = logging.getLogger(ensemble.__name__)
+    logger.addHandler(told)
+    before = logger.level
+    logger.setLevel(logging.INFO)
     try:
         ensemble.fit_bank(make, seeds, settings=CPU, at_once=at_once, finished=finished)
     finally:
-        ensemble.log.removeHandler(listener)
-        ensemble.log.setLevel(with_level)
-    return done, paid, said
+        logger.setLevel(before)
+        logger.removeHandler(told)
+    return done, paid, told.said
+
+
+class Told(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
 
 
 @contextmanager

@@ -139,6 +139,8 @@ class Loader:
         """Whether input is the same every time it is asked for, and small enough to keep."""
         if self.augment is not None or not self.resident or not len(self.split):
             return False
+        if not all(isinstance(part.table.images, Tensor) for part in self.split.parts):
+            return False  # read when asked for, and maybe drawn anew
         table = self.split.parts[0].table
         return len(self.split) * table.transform(table.images[:1]).nbytes <= INPUT_BYTES
 
