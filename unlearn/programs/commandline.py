@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
+
+from unlearn.programs.folders import shipped
 
 # Hydra's options that take a value as the next argument.
 WITH_VALUE = {
@@ -43,7 +44,7 @@ def in_one_line(error: Exception) -> str:
     what = " ".join(str(error).split("\nTo append")[0].split("\nConfig search path")[0].split())
     if isinstance(error, MissingConfigException):
         group = str(error.missing_cfg_file).rpartition("/")[0]
-        folder = Path(__file__).resolve().parents[1] / "conf" / group
+        folder = shipped("conf") / group
         options = error.options or sorted(path.stem for path in folder.glob("*.yaml"))
         return f"no {error.missing_cfg_file}; {group} is one of {', '.join(options)}"
     if what.startswith("Could not override"):
