@@ -211,6 +211,25 @@ def table(document: dict) -> str:
     return "\n".join(lines)
 
 
+def trusted_from(document: dict) -> dict[str, int | None]:
+    """Models from which on a number's interval covers in 0.90 of every kind of world or more, at
+    most twice as wide as it had to be (KLoM three times), by number; None where it never does."""
+    result: dict[str, int | None] = {}
+    for key in dict.fromkeys(k for c in document["cells"] for k in c["numbers"]):
+        good = {c["models"]: True for c in document["cells"]}
+        for c in document["cells"]:
+            found = c["numbers"].get(key, {})
+            widest = 3 if key.startswith("klom") else 2
+            if found.get("intervals"):
+                right = found["coverage"] >= 0.9 and found["width"] <= widest
+                good[c["models"]] &= right
+        if "coverage" in document["cells"][0]["numbers"][key]:
+            bad = [models for models, fine in good.items() if not fine]
+            above = [models for models in sorted(good) if models > max(bad, default=0)]
+            result[key] = above[0] if above else None
+    return result
+
+
 def _shown(numbers: dict[str, float] | None) -> str:
     if numbers is None:
         return ""
@@ -232,7 +251,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.table:
-        print(table(json.loads(options.table.read_text())))
+        document = json.loads(options.table.read_text())
+        print(table(document))
+        print("trusted from", trusted_from(document))
         return
     every = [
         Cell(world, sampler, models)
