@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from workloads import alternating, job, paired_ratio, quiet, table, write
 
-from unlearn.programs.plan import evaluations_of, problem_of, references_of, settings_of
+from unlearn.programs.plan import plan_unlearning, problem_of, settings_of
 from unlearn.programs.unlearn import unlearn
 from unlearn.storage.predictions import collect
 from unlearn.training.fit import Costs
@@ -39,19 +39,19 @@ def main() -> None:
         work = job("method=original", f"eval={options.eval}", *chosen, *places)
         unlearn(work)
         problem, settings = problem_of(work), settings_of(work)
-        references = references_of(work)
-        evaluations = evaluations_of(work, problem)
+        plan = plan_unlearning(work)
+        references, yardstick = plan.references, plan.yardstick
         net = references.net("original", 0)
         keep = references.retain_examples
         forward = partial(collect, net, problem, problem.splits, settings, keep)
-        costs = Costs(1.0, 0.0, 1, 1, 1, 1, "none")  # what a method paid does not matter here
-        outputs = runner.gather(references, work.config, 0, forward(), asdict(costs))
+        costs = asdict(Costs.unknown())  # what a method paid does not matter here
+        measure = partial(yardstick.measure, forward(), costs, 0, net)
         calls = {
             "forward pass": forward,
-            "all evaluations": lambda: runner.evaluate(evaluations, outputs, problem, net),
+            "all evaluations": measure,
             **{
-                name: partial(runner.evaluate, {name: one}, outputs, problem, net)
-                for name, one in evaluations.items()
+                name: partial(measure, evaluations={name: one})
+                for name, one in yardstick.of_runs.items()
             },
         }
         timings = alternating(calls, options.repeats)

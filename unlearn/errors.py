@@ -1,4 +1,9 @@
-"""Errors that a user can mend."""
+"""Errors that a user can mend, and how the commands are called that mend them."""
+
+from pathlib import Path
+
+INSTALLED = (Path(__file__).parent / "conf").is_dir()
+COMMANDS = {"train": "unlearn-train", "unlearn": "unlearn-run", "evaluate": "unlearn-evaluate"}
 
 
 class UserError(Exception):
@@ -10,3 +15,8 @@ class UserError(Exception):
 
 class UnsupportedProblem(UserError):
     """The method is not made for this problem. A sweep over all methods counts it as refused."""
+
+
+def command(program: str) -> str:
+    """How a user of this copy starts `train`, `unlearn` or `evaluate`: a checkout has scripts."""
+    return COMMANDS[program] if INSTALLED else f"python {program}.py"

@@ -1,19 +1,20 @@
 """The one noun methods and evaluations see: what is to be forgotten, of what, and by whom."""
 
+import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from unlearn.data.loaders import Loader
-from unlearn.data.splits import Split
+from unlearn.data.splits import Batch, Split
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
 from unlearn.errors import UserError
-from unlearn.forget_sets.base import ForgetRule
+from unlearn.forget_sets.base import ForgetRule, remaining
 from unlearn.recipes.recipe import Recipe
 
 # Splits that exist only as unions of others, and what reading them reads.
@@ -86,18 +87,17 @@ class UnlearningProblem:
                 f"forget: the rule selects {len(rows)} of {len(train)} training examples; a "
                 "forget set and a retain set of at least one example each are needed"
             )
-        keep = torch.ones(len(train), dtype=torch.bool)
-        keep[rows] = False
+        kept = remaining(train, rows)
         self.tables, self.task, self.recipe = tables, task, recipe
         self.forget_rule, self.forget_kind = forget, forget.kind
         self.forget_classes = forget.forget_classes()
         self.forget_rows = rows
         self.splits = {
-            "retain": Split.of(train, keep.nonzero().squeeze(1)),
+            "retain": Split.of(train, kept),
             "forget": Split.of(train, rows, forget=True),
             "test": Split.of(test, torch.arange(len(test))),
         }
-        if not keep.any():
+        if not len(kept):
             del self.splits["retain"]
         shown = forget.select_test(test, task)
         if shown is not None and 0 < len(shown) < len(test):
@@ -112,10 +112,36 @@ class UnlearningProblem:
         self.name, self.short_name = name, short_name or name
         self.synthetic, self.content_id = synthetic, content_id
         indices = hashlib.sha256(rows.numpy().tobytes()).hexdigest()
-        self.description = {**description, "content": content_id, "forget_indices": indices}
+        self.description = {
+            **description,
+            "recipe_version": recipe.version if recipe else 0,
+            "content": content_id,
+            "forget_indices": indices,
+        }
         self.digest = canonical_digest(self.description)
         self.loader_options: dict[str, Any] = {}
         self.share = (0, 1)
+
+    def control(self, seed: int) -> "UnlearningProblem":
+        """What a control run unlearns: another forget set of the same rule and size, drawn with
+        `seed` from the retain set; the examples of this problem's forget set are in no split.
+
+        Only for methods: runs are evaluated and identified by this problem.
+
+        Raises:
+            UserError: the rule knows no such set.
+        """
+        train = self.tables["train"]
+        rows = self.forget_rule.control(train, self.forget_rows, self.task, seed).sort().values
+        other = copy.copy(self)
+        kept = remaining(train, torch.cat([self.forget_rows, rows]))
+        other.forget_rows = rows
+        other.splits = {
+            **self.splits,
+            "retain": Split.of(train, kept),
+            "forget": Split.of(train, rows, forget=True),
+        }
+        return other
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -144,12 +170,14 @@ class ProblemView:
     Attributes:
         reads: names of the splits that were read.
         examples_read: examples delivered by loaders of this view.
+        watch: what loaders that are made now are watched by, see `Loader`.
     """
 
     def __init__(self, problem: UnlearningProblem, requires: tuple[str, ...]):
         self._problem, self.requires = problem, requires
         self.reads: set[str] = set()
         self.examples_read = 0
+        self.watch: Callable[[Iterator[Batch]], Iterator[Batch]] | None = None
         self.task, self.recipe = problem.task, problem.recipe
         self.forget_kind, self.forget_classes = problem.forget_kind, problem.forget_classes
         self.image_shape, self.share = problem.image_shape, problem.share
@@ -193,7 +221,8 @@ class ProblemView:
 
     def loader(self, split: Split, batch_size: int, *, device: torch.device, **how: Any) -> Loader:
         """Batches of a split, counted; see `Loader`."""
-        return self._problem.loader(split, batch_size, device=device, count=self._count, **how)
+        watched = {"count": self._count, "watch": self.watch}
+        return self._problem.loader(split, batch_size, device=device, **watched, **how)
 
     def _count(self, examples: int) -> None:
         self.examples_read += examples

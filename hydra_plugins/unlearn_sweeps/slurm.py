@@ -10,7 +10,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PLACE = Path(__file__).resolve().parents[2]
 # Looks at the queue before a job that has left it without a result counts as lost: its result may
 # take a moment to cross a network file system.
 LOOKS = 3
@@ -34,9 +34,7 @@ class PatientSlurmLauncher(SlurmLauncher):
 
         assert self.config is not None
         params = dict(self.params)
-        # Jobs import this project wherever they start.
-        path = f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}${{PYTHONPATH:+:$PYTHONPATH}}"
-        params["setup"] = [*(params.get("setup") or []), path]
+        params["setup"] = [*(params.get("setup") or []), *import_path()]
         executor = submitit.AutoExecutor(
             cluster="slurm",
             folder=params.pop("submitit_folder"),
@@ -71,6 +69,17 @@ class PatientSlurmLauncher(SlurmLauncher):
                 why = f"{lost[job.job_id]}; log: {job.paths.stderr}"
                 note(folder, JobState(number, "failed", why))
         return []
+
+
+def import_path(place: Path = PLACE) -> list[str]:
+    """Shell lines with which jobs import this project from a checkout, wherever they start.
+
+    Jobs run the same interpreter, which finds an installed package by itself; putting all of its
+    site-packages before the standard library would be wrong.
+    """
+    if not (place / "pyproject.toml").is_file():
+        return []
+    return [f"export PYTHONPATH={shlex.quote(str(place))}${{PYTHONPATH:+:$PYTHONPATH}}"]
 
 
 def wait(results: dict[str, Path]) -> dict[str, str]:

@@ -7,9 +7,9 @@ import torch
 import torchvision.transforms.functional as V
 from torchvision.transforms import InterpolationMode
 
+from unlearn.data import autoaugment
 from unlearn.data.augment import ColorJitter, HorizontalFlip, RandomAffine, RandomCrop, warp
 from unlearn.data.autoaugment import AutoAugment
-from unlearn.datasets import autoaugment
 from unlearn.errors import UserError
 
 ALL = {

@@ -12,7 +12,10 @@ from unlearn.evals.base import Evaluation, Outputs
 from unlearn.programs.plan import evaluations_of, problem_of
 from unlearn.storage.predictions import Population, Predictions
 
-COSTS = {"seconds": 1.0, "steps": 3, "examples_read": 5, "peak_memory": 2**20}
+COSTS = {
+    "seconds": 1.0, "steps": 3, "examples_read": 5, "operations": 7, "peak_memory": 2**20,
+    "device": "here", "trained_at_once": 1,
+}  # fmt: skip
 
 
 def predictions(problem, seed: int):
@@ -51,7 +54,7 @@ def test_evaluation_keeps_the_contract(name, home):
                 predictions(problem, 1),
                 [predictions(problem, 2)],
                 COSTS,
-                9.0,
+                [COSTS],
                 problem.fresh_network(1).state_dict(),
             )
             numbers = evaluation.compute(outputs, problem, net)
@@ -84,7 +87,7 @@ def test_numbers_do_not_depend_on_what_else_is_on(home):
         predictions(problem, 1),
         [predictions(problem, 2)],
         COSTS,
-        9.0,
+        [COSTS],
         problem.fresh_network(1).state_dict(),
     )
     net = problem.fresh_network(0).eval()

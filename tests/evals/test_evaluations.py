@@ -16,7 +16,7 @@ from unlearn.evals.base import Outputs
 from unlearn.evals.divergence import Divergence
 from unlearn.evals.epsilon_hat import EpsilonHat
 from unlearn.evals.klom import KLoM
-from unlearn.evals.mia_svc import MiaSvc, fixed_sample
+from unlearn.evals.mia_svc import MiaSvc
 from unlearn.evals.nomus import NoMUS
 from unlearn.evals.u_lira import ULiRA
 from unlearn.evals.weight_distance import WeightDistance
@@ -90,9 +90,9 @@ def test_regression_has_a_difference_in_the_targets_unit(problem):
 def test_svc_attack_sees_as_many_retain_as_test_examples(problem):
     own = answers(problem, 0)
     size = len(own["test"].targets)
-    cut = {**own, "retain": fixed_sample(own["retain"], size)}
+    cut = {**own, "retain": own["retain"].sample(size)}
     assert len(cut["retain"].targets) == size < len(own["retain"].targets)
-    assert torch.equal(cut["retain"].index, fixed_sample(own["retain"], size).index)
+    assert torch.equal(cut["retain"].index, own["retain"].sample(size).index)
     whole, small = (MiaSvc().compute(Outputs(o, {}), problem, NET) for o in (own, cut))
     assert whole == small
 

@@ -9,6 +9,9 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 from support.compose import REFERENCE
 
+from unlearn.metrics.average_gap import (
+    average_gap,
+)
 from unlearn.metrics.divergence import (
     activation_distance,
     js,
@@ -17,12 +20,6 @@ from unlearn.metrics.divergence import (
     weight_distance,
     weight_distance_per_layer,
     zrf,
-)
-from unlearn.metrics.retention import (
-    anamnesis_index,
-    average_gap,
-    relearn_time,
-    run_time_efficiency,
 )
 
 GOLDEN = REFERENCE / "methods.npz"
@@ -90,19 +87,6 @@ def test_weight_distance_refuses_different_models():
         weight_distance({"a": torch.zeros(2).long()}, {"a": torch.zeros(2).long()})
 
 
-def test_relearn_time_and_anamnesis_index():
-    curve = [0.1, 0.5, 0.94, 0.96, 0.9, 0.99]
-    assert relearn_time(curve, target=1.0) == 3
-    assert relearn_time(curve, target=1.0, margin=0.0) == math.inf
-    assert relearn_time(torch.tensor([0.95, 0.9]), target=1.0) == 0
-    assert anamnesis_index(3, 12) == 0.25
-    for wrong, name in (([], "accuracies"), ([0.5, math.nan], "accuracies"), ([50], "accuracies")):
-        with pytest.raises(ValueError, match=rf"^{name}:"):
-            relearn_time(wrong, 1.0)
-    with pytest.raises(ValueError, match=r"^relearn_retrained:"):
-        anamnesis_index(3, 0)
-
-
 def test_average_gap():
     retrained = [5.24, 100.0, 94.26, 12.88]
     methods = torch.tensor([[0.63, 99.88, 94.06, 2.70], [2.85, 99.62, 93.93, 14.39]])
@@ -110,12 +94,6 @@ def test_average_gap():
     assert average_gap(methods, retrained).tolist() == pytest.approx(by_hand, abs=1e-4)
     with pytest.raises(ValueError, match=r"^unlearned:"):
         average_gap([1.0, 2.0, 3.0], retrained)
-
-
-def test_run_time_efficiency():
-    assert run_time_efficiency(30, 600) == 20
-    with pytest.raises(ValueError, match=r"^unlearning_seconds:"):
-        run_time_efficiency(0, 600)
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="reference outputs are not beside the checkout")

@@ -21,7 +21,7 @@ TASKS = {
 def network(name: str, *overrides: str, side: int = 32, channels: int = 3, outputs: int = 7):
     job = compose_job(f"model={name}", *overrides)
     shape = {"in_channels": channels, "image_size": side, "num_outputs": outputs}
-    return build(job.plain("model"), "model", **shape)
+    return build(job.values["model"], "model", **shape)
 
 
 @pytest.mark.parametrize("kind", TASKS)

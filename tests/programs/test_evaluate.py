@@ -13,7 +13,7 @@ from unlearn.comparison.result import NOISE_FLOOR, ComparisonReport
 from unlearn.errors import UserError
 from unlearn.programs import evaluate as comparison
 from unlearn.programs.job import Job
-from unlearn.programs.plan import problem_of, references_of
+from unlearn.programs.plan import plan_comparison
 from unlearn.programs.train import train
 from unlearn.programs.unlearn import unlearn
 
@@ -26,9 +26,7 @@ def job_of(program: str, home: Path, *overrides: str) -> Job:
 
 
 def compare(home: Path, *overrides: str) -> ComparisonReport:
-    job = job_of("evaluate", home, *FEW, *overrides)
-    problem = problem_of(job)
-    return comparison.compare(job, problem, references_of(job))
+    return comparison.compare(plan_comparison(job_of("evaluate", home, *FEW, *overrides)))
 
 
 @pytest.fixture(scope="module")

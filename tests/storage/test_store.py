@@ -12,9 +12,13 @@ import pytest
 import torch
 
 from unlearn.errors import UserError
-from unlearn.storage.store import DamagedEntry, Store, read_tensors, write_folder
+from unlearn.storage.store import Address, DamagedEntry, Store, read_tensors, write_folder
 
-DESCRIPTION = {"what": "a test", "seed": 3}
+ADDRESS = Address("original", "net", {"what": "a test", "seed": 3})
+
+
+def numbered(number: int) -> Address:
+    return Address("original", "net", {"number": number})
 
 
 def made(size: int = 1000) -> tuple[dict[str, torch.Tensor], dict]:
@@ -30,7 +34,7 @@ def _ask(root: Path, count: Path, barrier, answers) -> None:
         return made()
 
     barrier.wait()
-    entry = Store(root).get_or_make("original", "net", DESCRIPTION, make)
+    entry = Store(root).get_or_make(ADDRESS, make)
     answers.put(hashlib.sha256(entry.tensors["weight"].numpy().tobytes()).hexdigest())
 
 
@@ -54,7 +58,7 @@ def test_sixteen_processes_that_ask_at_once_make_an_entry_once(tmp_path):
 
 def _write_forever(root: Path) -> None:
     for number in range(10**6):
-        Store(root).publish("original", "net", {"number": number}, made(200_000))
+        Store(root).publish(numbered(number), made(200_000))
 
 
 def test_a_writer_killed_at_any_moment_leaves_nothing_half_visible(tmp_path):
@@ -63,6 +67,7 @@ def test_a_writer_killed_at_any_moment_leaves_nothing_half_visible(tmp_path):
         writer = context.Process(target=_write_forever, args=(tmp_path,))
         writer.start()
         while len(list(tmp_path.glob("original/net-*"))) < 3 * (round_ + 1):
+            assert writer.is_alive(), "the writer ended by itself"
             time.sleep(0.003)
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
@@ -72,8 +77,8 @@ def test_a_writer_killed_at_any_moment_leaves_nothing_half_visible(tmp_path):
         assert torch.equal(read_tensors(folder, "tensors")["weight"], made(200_000)[0]["weight"])
     # What is left aside belongs to entries that were never published; making them clears it.
     number = len(folders)
-    Store(tmp_path).publish("original", "net", {"number": number - 1}, made())
-    Store(tmp_path).publish("original", "net", {"number": number}, made())
+    Store(tmp_path).publish(numbered(number - 1), made())
+    Store(tmp_path).publish(numbered(number), made())
     assert not [path for path in tmp_path.glob("original/.*") if path.is_dir()]
 
 
@@ -81,22 +86,22 @@ def test_a_writer_killed_at_any_moment_leaves_nothing_half_visible(tmp_path):
 @pytest.mark.parametrize("place", [0.0, 0.5, 0.99])
 def test_a_flipped_byte_is_found_named_and_rebuilt(tmp_path, caplog, file, place):
     store = Store(tmp_path)
-    first = store.get_or_make("original", "net", DESCRIPTION, made)
-    damaged = store.folder("original", "net", DESCRIPTION) / file
+    first = store.get_or_make(ADDRESS, made)
+    damaged = store.folder(ADDRESS) / file
     data = bytearray(damaged.read_bytes())
     data[int(len(data) * place)] ^= 0x10
     damaged.write_bytes(bytes(data))
-    assert store.read("original", "net", DESCRIPTION) is None
+    assert store.read(ADDRESS) is None
     assert str(damaged.parent) in caplog.text and "will be rebuilt" in caplog.text
-    again = store.get_or_make("original", "net", DESCRIPTION, made)
+    again = store.get_or_make(ADDRESS, made)
     assert torch.equal(first.tensors["weight"], again.tensors["weight"])
-    assert store.read("original", "net", DESCRIPTION) is not None
+    assert store.read(ADDRESS) is not None
 
 
 def _write_on_a_full_disk(root: Path, answers) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     try:
-        Store(root).publish("original", "net", DESCRIPTION, made(200_000))
+        Store(root).publish(ADDRESS, made(200_000))
         answers.put("written")
     except UserError as error:
         answers.put(str(error))
@@ -126,6 +131,6 @@ def test_a_missing_file_is_damage(tmp_path):
 
 def test_a_miss_says_what_differs(tmp_path):
     store = Store(tmp_path)
-    store.publish("original", "net", {"model": "a", "seed": 0}, made())
-    told = store.nearest_difference("original", "net", {"model": "b", "seed": 0})
+    store.publish(Address("original", "net", {"model": "a", "seed": 0}), made())
+    told = store.nearest_difference(Address("original", "net", {"model": "b", "seed": 0}))
     assert told == "the nearest one there differs in model"

@@ -1,6 +1,7 @@
 """Banks: members that share their steps end where single runs end."""
 
 import copy
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -125,7 +126,7 @@ def bank(
     given = problem()
     done: dict[int, UnlearningMethod] = {}
     paid: dict[int, Costs] = {}
-    said: list[str] = []
+    told = Told()
 
     def make(seed: int) -> ensemble.Member:
         return make_method(), given.fresh_network(seed), given.view(("retain", "forget"))
@@ -133,10 +134,27 @@ def bank(
     def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:
         done[seed], paid[seed] = method, costs
 
-    ensemble.fit_bank(
-        make, seeds, settings=CPU, at_once=at_once, finished=finished, progress=said.append
-    )
-    return done, paid, said
+    logger = logging.getLogger(ensemble.__name__)
+    logger.addHandler(told)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        ensemble.fit_bank(make, seeds, settings=CPU, at_once=at_once, finished=finished)
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(told)
+    return done, paid, told.said
+
+
+class Told(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
 
 
 @contextmanager
@@ -166,6 +184,7 @@ def test_members_end_where_single_runs_end(name: str, lanes: int) -> None:
         assert paid[seed].trained_at_once == 3
         assert paid[seed].steps == costs.steps
         assert paid[seed].examples_read == costs.examples_read
+        assert paid[seed].operations == costs.operations > 0
 
 
 def test_members_own_their_memory_afterwards() -> None:
@@ -265,7 +284,8 @@ def test_members_are_published_as_soon_as_their_group_is_done() -> None:
         at_once=2,
         finished=lambda seed, *_: seen.append(("done", seed)),
     )
-    assert [seed for _, seed in seen] == [1, 2, 1, 2, 3, 4, 3, 4]
+    assert [seed for _, seed in seen[1:]] == [1, 2, 1, 2, 3, 4, 3, 4]
+    assert seen[0] == ("make", 1)  # a run that is thrown away, to count its operations
 
 
 def test_the_number_is_chosen_when_it_is_not_given() -> None:

@@ -65,7 +65,11 @@ def test_two_processes_train_the_model_that_one_trains(tmp_path):
         )
         for rank in range(2)
     ]
-    told = [worker.communicate(timeout=200) for worker in workers]
+    try:
+        told = [worker.communicate(timeout=200) for worker in workers]
+    finally:
+        for worker in workers:  # one that waits for the other would wait forever
+            worker.kill()
     assert [worker.returncode for worker in workers] == [0, 0], told
     assert "digits_vit_tiny" in told[0][0] and "digits_vit_tiny" not in told[1][0]
     [folder] = (tmp_path / "runs").glob("*/finetune-*/original0_seed0")

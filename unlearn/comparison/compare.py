@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from unlearn.comparison.flags import flags_of
+from unlearn.comparison.flags import flags_of_numbers, flags_of_outputs
 from unlearn.comparison.groups import Group
-from unlearn.comparison.pairs import paired_comparisons
+from unlearn.comparison.memory import MEMORY, SHIFT
+from unlearn.comparison.pairs import marked, paired_comparisons
 from unlearn.comparison.result import Pair, Row
 from unlearn.comparison.rows import RowMaker
 from unlearn.comparison.scoring import Resampling
 from unlearn.comparison.yardstick import Yardstick
+from unlearn.evals.base import Quantity
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +26,22 @@ class Compared:
     Attributes:
         rows: the noise floor, then a row a group.
         pairs: every two rows on every headline number.
+        quantities: meaning of every number that a row has, by key, in the order of tables.
+        populations: keys of the numbers of populations of models.
     """
 
     rows: Sequence[Row]
     pairs: Sequence[Pair]
+    quantities: Mapping[str, Quantity]
+    populations: frozenset[str]
 
 
 def compare_groups(
-    yardstick: Yardstick, retrained: Group, groups: Sequence[Group], resampling: Resampling
+    yardstick: Yardstick,
+    retrained: Group,
+    groups: Sequence[Group],
+    resampling: Resampling,
+    controls: Mapping[str, Group] | None = None,
 ) -> Compared:
     """Score groups of models against a bank of retrained models.
 
@@ -40,11 +50,11 @@ def compare_groups(
         retrained: the bank; its halves against each other are the noise floor.
         groups: doing nothing and the methods.
         resampling: replicates and level.
+        controls: for labels of groups, the same method's models that never saw the forget set.
     """
-    problem = yardstick.problem
-    floor_metrics = yardstick.of_all(retrained.members)
-    maker = RowMaker(problem, yardstick.of_populations, retrained, resampling)
-    rows = [maker.noise_floor(floor_metrics)]
+    controls = controls or {}
+    maker = RowMaker(yardstick, retrained, resampling)
+    rows = [maker.noise_floor()]
     for group in groups:
         log.info(
             "comparing %s: %d models with %d retrained ones",
@@ -52,21 +62,44 @@ def compare_groups(
             len(group),
             len(retrained),
         )
-        metrics = yardstick.of_all(group.members)
-        rows.append(maker.row(group, metrics, floor_metrics, rows[0], _flags(group, yardstick)))
-    headline = [key for key, quantity in yardstick.quantities.items() if quantity.headline]
-    scored = list(zip(rows[1:], groups, strict=True))
-    pairs = paired_comparisons(scored, yardstick.evaluations, headline, resampling)
-    return Compared(rows, pairs)
-
-
-def _flags(group: Group, yardstick: Yardstick) -> list[str]:
-    if group.kind == "do-nothing":
-        return []
-    seeds = {m.original_seed for m in group.members if m.original_seed is not None}
-    return flags_of(
-        group,
-        {seed: yardstick.original(seed).read() for seed in seeds},
-        [member.read() for member in yardstick.retrained],
-        yardstick.problem.task.is_classification,
+        flags = flags_of_outputs(group, yardstick)
+        rows.append(maker.row(group, controls.get(group.label), rows[0], flags))
+    quantities = quantities_of(yardstick, rows)
+    headline = [key for key, quantity in quantities.items() if quantity.headline]
+    rows = marked(rows, headline, resampling.level)
+    floor = rows[0]
+    rows = [
+        floor,
+        *(
+            replace(row, flags=(*row.flags, *flags_of_numbers(row, floor, quantities)))
+            for row in rows[1:]
+        ),
+    ]
+    own = {
+        f"{name}/{quantity}"
+        for name, evaluation in yardstick.of_populations.items()
+        for quantity in evaluation.quantities
+    }
+    return Compared(
+        rows,
+        paired_comparisons(rows, headline, resampling.level),
+        quantities,
+        frozenset(prefix + key for prefix in ("", MEMORY, SHIFT) for key in own),
     )
+
+
+def quantities_of(yardstick: Yardstick, rows: Sequence[Row]) -> dict[str, Quantity]:
+    """Meaning of every number that a row has; memory and shift follow the totals."""
+    used = {key for row in rows for key in row.numbers}
+    found = {key: q for key, q in yardstick.quantities.items() if key in used}
+    for prefix in (MEMORY, SHIFT):
+        for name, evaluation in yardstick.of_populations.items():
+            for quantity, meaning in evaluation.quantities.items():
+                key = f"{prefix}{name}/{quantity}"
+                if key in used:
+                    found[key] = replace(
+                        meaning,
+                        label=f"{prefix.strip(':')} {meaning.label}",
+                        headline=quantity in evaluation.remembers,
+                    )
+    return found

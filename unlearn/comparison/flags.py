@@ -2,51 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from unlearn.comparison.groups import Group
-from unlearn.storage.predictions import BySplit
+from unlearn.comparison.memory import MEMORY, SHIFT
+from unlearn.comparison.result import Number, Row
+from unlearn.comparison.yardstick import Yardstick
+from unlearn.evals.base import Quantity
+from unlearn.metrics.bimodality import FEWEST_MODELS, bimodality, weakest_margins
+from unlearn.metrics.statistics import logit_scaled_confidence
+from unlearn.storage.predictions import Population
 
 EQUALS_ORIGINAL = "equals the original"
 COLLAPSED = "collapsed"
 # Shares of the way from the original to a retrained model, and of the retrained models' spread.
 _UNMOVED, _FLAT = 0.01, 0.01
+FALSE_ALARM = 0.01  # probability of calling one population of models two groups
+UNDEFINED = 0.05  # share of examples without an epsilon above which a row is flagged
 
 
-def flags_of(
-    group: Group,
-    originals: Mapping[int, BySplit],
-    retrained: Sequence[BySplit],
-    classification: bool,
-) -> list[str]:
-    """What is suspicious about most models of a group.
+def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
+    """What is suspicious about the answers of a group's models.
 
-    `equals the original`: on the forget and test sets the predictions moved by less than 1 % of the
+    `equals the original`: on the forget and test sets most models moved by less than 1 % of the
     distance between original and retrained model: nothing was unlearned. `collapsed`: one class
     for every test image, or (regression) predictions that vary by less than 1 % of what the
-    retrained model's do.
+    retrained model's do. Copies: forget outputs that equal a retrained model's. Two groups: the
+    models differ more than one population does, as where a method did nothing to some of them.
 
     Args:
         group: models of a method.
-        originals: predictions of the original models that the group started from, by seed.
-        retrained: predictions of at least one retrained model.
-        classification: the task type.
+        yardstick: original and retrained models, and the task.
     """
-    unmoved = collapsed = 0
+    if group.kind == "do-nothing":
+        return []
+    classification = yardstick.problem.task.is_classification
+    retrained = [member.read() for member in yardstick.retrained]
+    unmoved = collapsed = copies = 0
     for member in group.members:
         own = member.read()
-        start = originals[member.original_seed]  # type: ignore[index]
-        moved, way = (
-            sum(_distance(a[n].logits, b[n].logits, classification) for n in ("forget", "test"))
-            for a, b in ((own, start), (retrained[0], start))
-        )
-        unmoved += moved <= _UNMOVED * way
+        copies += any(torch.equal(own["forget"].logits, r["forget"].logits) for r in retrained)
+        if not retrained:
+            continue
         collapsed += _is_flat(own["test"].logits, retrained[0]["test"].logits, classification)
+        if member.original_seed is not None:
+            start = yardstick.original(member.original_seed).read()
+            moved, way = (
+                sum(_distance(a[n].logits, b[n].logits, classification) for n in ("forget", "test"))
+                for a, b in ((own, start), (retrained[0], start))
+            )
+            unmoved += moved <= _UNMOVED * way
     half = len(group) / 2
-    return [EQUALS_ORIGINAL] * (unmoved > half) + [COLLAPSED] * (collapsed > half)
+    found = [EQUALS_ORIGINAL] * (unmoved > half) + [COLLAPSED] * (collapsed > half)
+    if copies:
+        found.append(f"{copies} of {len(group)} equal a retrained model")
+    return found + _two_groups(group, yardstick)
+
+
+def _two_groups(group: Group, yardstick: Yardstick) -> list[str]:
+    if len(group) < FEWEST_MODELS or not yardstick.problem.task.is_classification:
+        return []
+    population = Population.of({str(i): m.read() for i, m in enumerate(group.members)})
+    margins = logit_scaled_confidence(population.logits["forget"], population.targets["forget"])
+    found = bimodality(weakest_margins(margins))
+    if found.p_value > FALSE_ALARM:
+        return []
+    return [f"two groups of models ({len(group) - found.upper} and {found.upper})"]
+
+
+def flags_of_numbers(row: Row, floor: Row, quantities: Mapping[str, Quantity]) -> list[str]:
+    """What is suspicious about a row's numbers.
+
+    Better than the noise floor: models that are what retraining gives cannot be closer to retrained
+    models than these are to each other, but outputs that are constant, smoothed or copied can; the
+    difference must be more than chance. Undefined: an epsilon that cannot be computed on more than
+    5 % of the examples, where models do not vary at all.
+    """
+    found = []
+    better = [
+        quantities[key].label
+        for key, number in row.numbers.items()
+        if number.as_retrained is False
+        and key in floor.numbers
+        and _measures_distance(key, number)
+        and _badness(number.value, quantities[key])
+        < _badness(floor.numbers[key].value, quantities[key])
+    ]
+    if better:
+        found.append(f"better than the noise floor: {', '.join(better)}")
+    for name in ("epsilon_hat", "epsilon"):
+        if name in row.examples:
+            share = float(row.examples[name].isnan().double().mean())
+            if share > UNDEFINED:
+                found.append(f"{name} undefined on {share:.0%} of the examples")
+    return found
+
+
+def _measures_distance(key: str, number: Number) -> bool:
+    """Whether the number says how far models are from retrained ones."""
+    if number.mean is not None:
+        return bool(len(number.mean.own) and len(number.mean.retrained))
+    return not key.startswith((MEMORY, SHIFT))
+
+
+def _badness(value: float, quantity: Quantity) -> float:
+    return -value if quantity.better == "higher" else value
 
 
 def _distance(first: Tensor, second: Tensor, classification: bool) -> float:

@@ -20,10 +20,13 @@ Kind = Literal["retrained", "do-nothing", "method"]
 # Overrides that say which runs to make and not what a run is.
 NOT_OF_A_RUN = {
     "seed", "seeds", "original_seed", "overwrite", "eval", "table", "save_model", "logger",
-    "launcher", "hydra", "at_once",
+    "launcher", "hydra", "at_once", "control", "references",
 }  # fmt: skip
 
-FREE = {"seconds": 0.0, "prepare_seconds": 0.0, "steps": 0, "examples_read": 0}
+FREE = {
+    "seconds": 0.0, "prepare_seconds": 0.0, "steps": 0, "examples_read": 0, "operations": 0,
+    "peak_memory": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,11 @@ class Group:
         return len(self.members)
 
     @property
+    def original(self) -> int | None:
+        """The model that all members started from, None where each has its own."""
+        return self.members[0].original_seed if self.starts == "one" else None
+
+    @property
     def pair_keys(self) -> list[int | None]:
         """What pairs the members with those of another group with the same `starts`."""
         return [m.seed if self.starts == "one" else m.original_seed for m in self.members]
@@ -87,14 +95,25 @@ def reference_group(references: References, role: Role, command: str) -> Group:
     if role == "retrained":
         return Group("retrained", "retrained", tuple(members), "", {}, f"train.py{command}")
     more = f"train.py role=original{command}"
-    # As an unlearning method it costs nothing, whatever its training did.
-    free = [replace(m, costs={**m.costs, **FREE}, identity=f"free-{m.identity}") for m in members]
-    return Group("original", "do-nothing", tuple(free), "each", {}, more)
+    return Group("original", "do-nothing", tuple(members), "each", {}, more)
 
 
-def method_groups(
-    root: Path, problem: UnlearningProblem, retain_examples: int | None
-) -> tuple[list[Group], int]:
+@dataclass(frozen=True)
+class Found:
+    """Finished runs of a problem.
+
+    Attributes:
+        groups: by label.
+        controls: of labels of groups, the control runs of the same method and values.
+        left_out: runs that kept outputs of another sample of the retain set.
+    """
+
+    groups: Sequence[Group]
+    controls: Mapping[str, Group]
+    left_out: int
+
+
+def method_groups(root: Path, problem: UnlearningProblem, retain_examples: int | None) -> Found:
     """Groups of the problem's finished runs.
 
     Runs of one method and one set of hyper-parameters make a group of runs that share an original
@@ -104,11 +123,9 @@ def method_groups(
         root: folder of all runs.
         problem: the problem; runs of others are not looked at.
         retain_examples: size of the retain sample; runs that kept another are left out.
-
-    Returns:
-        The groups by label, and the number of runs that were left out.
     """
     found: dict[str, list[RunRecord]] = {}
+    control_runs: dict[str, list[RunRecord]] = {}
     left_out = 0
     for folder in sorted(root.glob(f"*-{problem.digest[:10]}")):
         for record in records(folder):
@@ -117,15 +134,30 @@ def method_groups(
             if record.document["retain_examples"] != retain_examples:
                 left_out += 1
                 continue
-            found.setdefault(record.folder.parent.name, []).append(record)
-    groups = [group for runs in found.values() for group in _by_starts(runs, problem)]
-    return sorted(_told_apart(groups), key=lambda g: g.label), left_out
+            kind = control_runs if record.document.get("control") else found
+            kind.setdefault(record.folder.parent.name, []).append(record)
+    groups = {
+        (folder, group.starts, group.original): group
+        for folder, runs in found.items()
+        for group in _by_starts(runs, problem)
+    }
+    controls = {
+        (folder, group.starts, group.original): group
+        for folder, runs in control_runs.items()
+        for group in _by_starts(runs, problem)
+    }
+    named = dict(zip(groups, _told_apart(list(groups.values())), strict=True))
+    return Found(
+        sorted(named.values(), key=lambda g: g.label),
+        {named[which].label: controls[which] for which in named if which in controls},
+        left_out,
+    )
 
 
 def _by_starts(runs: Sequence[RunRecord], problem: UnlearningProblem) -> list[Group]:
     by_original: dict[int, list[RunRecord]] = {}
     for run in runs:
-        by_original.setdefault(run.document["original_seed"], []).append(run)
+        by_original.setdefault(start_of(run), []).append(run)
     document = runs[0].document
     name = document["method"]["name"]
     kept = [o for o in document["overrides"] if o.lstrip("+~").split("=")[0].split(".")[0]
@@ -175,6 +207,13 @@ def _told_apart(groups: Sequence[Group]) -> list[Group]:
     return result
 
 
+def start_of(run: RunRecord) -> int:
+    """Seed of the original model that a run started from; of a control run, of the one whose place
+    its retrained model took."""
+    control = run.document.get("control")
+    return run.document["original_seed"] if control is None else control["retrained_seed"] // 2
+
+
 def _run(record: RunRecord, problem: UnlearningProblem) -> Member:
     document = record.document
 
@@ -186,7 +225,7 @@ def _run(record: RunRecord, problem: UnlearningProblem) -> Member:
     sums = json.loads((record.folder / "checksums.json").read_text())
     return Member(
         document["seed"],
-        document["original_seed"],
+        start_of(record),
         document["costs"],
         record.outputs,
         net if (record.folder / "model.safetensors").exists() else None,
@@ -197,8 +236,12 @@ def _run(record: RunRecord, problem: UnlearningProblem) -> Member:
 
 
 def reference(references: References, role: Role, seed: int) -> Member:
-    """A reference model, trained first where the store lacks it."""
-    costs = references.costs(role, seed)
+    """A reference model, trained first where the store lacks it.
+
+    An original model is the outcome of doing nothing, which costs nothing, whatever its training
+    did.
+    """
+    costs = {**references.costs(role, seed), **(FREE if role == "original" else {})}
     description = references.address(role, seed).description
     return Member(
         seed,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unlearn.comparison.groups import Group
+from unlearn.comparison.groups import Found, Group
 from unlearn.comparison.result import COMMAND
-from unlearn.comparison.scoring import Resampling
 from unlearn.evals.base import Evaluation
 
 
@@ -14,8 +13,8 @@ def notes_of(
     evaluations: Mapping[str, Evaluation],
     retrained: Group,
     groups: Sequence[Group],
-    resampling: Resampling,
-    left_out: int,
+    found: Found,
+    level: float,
 ) -> list[str]:
     """Sentences under the tables.
 
@@ -23,42 +22,64 @@ def notes_of(
         evaluations: all evaluations by name.
         retrained: the bank of retrained models.
         groups: doing nothing and the methods.
-        resampling: replicates and level.
-        left_out: runs that kept outputs of another retain sample.
+        found: runs and control runs.
+        level: coverage of intervals.
     """
     half = len(retrained) // 2
     notes = [
-        f"Intervals are {resampling.level:.0%} bootstrap intervals over models; results.csv has "
-        "those over examples too.",
-        f"Noise floor: {half} retrained models scored against {half} others. ε, ε̂ and KLoM change "
-        f"with the number of models, so populations are compared with {half} of each kind wherever "
-        "there are more; results.csv has the values with all of them (value_with_all).",
+        f"Intervals cover, in {level:.0%} of tables, the number's expectation at the same number "
+        "of models on the same examples. A number without one has too few models for an interval "
+        "that holds, or never varies.",
     ]
+    populations = [e for e in evaluations.values() if e.min_models]
+    if half and populations:
+        notes.append(
+            f"Noise floor: {half} retrained models scored against {half} others. ε, ε̂ and KLoM "
+            "change with the number of models, so populations are compared with as many of each "
+            "kind. A method cannot be closer to retraining than that by forgetting; smooth, "
+            "constant or copied outputs can, and are flagged."
+        )
     notes += _missing(evaluations, retrained, groups)
+    if populations:
+        notes += _without_controls(groups, found)
     fewer = [g for g in groups if len(g) < half]
-    if fewer and any(e.min_models for e in evaluations.values()):
+    if fewer and populations:
         sizes = ", ".join(f"{g.label} {len(g)}" for g in fewer)
         notes.append(
             f"Rows with fewer models than the noise floor do not compare with it: {sizes}."
         )
     largest = max(len(g) for g in groups)
-    if largest > half:
+    if largest > max(half, 1) and populations:
         notes.append(
             f"To use all {largest} runs of a row:{COMMAND}python {retrained.more} "
             f"seeds={2 * largest}"
         )
-    if {g.starts for g in groups if len(g) > 1} == {"each", "one"}:
+    shared = [g for g in groups if g.starts == "one"]
+    if shared:
+        labels = ", ".join(g.label for g in shared)
         notes.append(
-            "Rows whose runs share one original model vary by the unlearning seed only and are "
-            "easier to tell from retrained models; compare populations only among rows that start "
-            "alike (original_seed=seed gives every run an original model of its own)."
+            f"Runs that share one original model: {labels}. Their intervals and tests hold for "
+            "that original alone, since they vary by the unlearning seed only; "
+            "original_seed=seed gives every run an original model of its own."
         )
-    if left_out:
+    if found.left_out:
         notes.append(
-            f"{left_out} runs kept another sample of the retain set (outputs.retain_examples) and "
-            "are left out."
+            f"{found.left_out} runs kept another sample of the retain set "
+            "(outputs.retain_examples) and are left out."
         )
     return notes
+
+
+def _without_controls(groups: Sequence[Group], found: Found) -> list[str]:
+    """Rows that show the total alone, and the command that makes their control runs."""
+    lacking = [g for g in groups if g.kind == "method" and g.label not in found.controls]
+    if not lacking:
+        return []
+    labels = ", ".join(g.label for g in lacking)
+    return [
+        f"Total alone, without memory and shift, for lack of control runs: {labels}."
+        f"{COMMAND}python {lacking[0].more} seeds={len(lacking[0])} control=true"
+    ]
 
 
 def _missing(

@@ -1,125 +1,122 @@
-"""Methods against each other on the same seeds and the same examples."""
+"""Rows against each other, and the marks that say what a row is not told apart from."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
-import torch
+from unlearn.comparison.memory import MEMORY, SHIFT
+from unlearn.comparison.result import Number, Pair, Row
+from unlearn.metrics.differences import Difference, difference_test, holm
+from unlearn.metrics.means import mean_difference
 
-from unlearn.comparison.groups import Group
-from unlearn.comparison.result import Pair, Row
-from unlearn.comparison.scoring import Resampling
-from unlearn.evals.base import Evaluation
-from unlearn.metrics.bootstrap import Interval, PairedDifference, holm, paired_difference
-
-FEWEST_PAIRS = 2
+NOT_TESTED = ("cost",)  # facts of the machine and the code, not matters of chance
 
 
-def paired_comparisons(
-    rows: Sequence[tuple[Row, Group]],
-    evaluations: Mapping[str, Evaluation],
-    headline: Sequence[str],
-    resampling: Resampling,
-) -> list[Pair]:
-    """Every two rows, on every headline number they share.
+def paired_comparisons(rows: Sequence[Row], headline: Sequence[str], level: float) -> list[Pair]:
+    """Every two rows, the noise floor among them, on every headline number that both have.
 
-    Numbers of one model are paired over seeds, and only where both rows start from the same
-    original models; numbers of populations are paired over forget examples.
+    Models are what could have been others: the test's uncertainty comes from resampling them, and
+    what two rows share, retrained models and originals that runs started from, cancels.
 
     Args:
-        rows: doing nothing and the methods, with their models.
-        evaluations: all evaluations by name.
+        rows: the noise floor, doing nothing and the methods.
         headline: keys of the numbers to compare.
-        resampling: replicates and level.
+        level: coverage of the intervals.
 
     Returns:
         Pairs with p-values that are Holm-corrected over the whole list.
     """
     found: list[Pair] = []
-    for (first, group_a), (second, group_b) in combinations(rows, 2):
+    for first, second in combinations(rows, 2):
         for key in headline:
-            name, quantity = key.split("/")
-            evaluation = evaluations[name]
-            if name == "cost":  # seconds are a fact of the machine, not a matter of chance
+            if key.split("/")[0] in NOT_TESTED:
                 continue
-            paired = (
-                _over_examples(first, second, evaluation, quantity, resampling)
-                if evaluation.min_models
-                else _over_seeds((first, group_a), (second, group_b), key, resampling)
-            )
-            if paired is not None:
+            tested = compared(first.numbers.get(key), second.numbers.get(key), level)
+            if tested is not None and not math.isnan(tested.p_value):
+                n = min(first.numbers[key].n, second.numbers[key].n)
                 found.append(
                     Pair(
                         key,
                         first.label,
                         second.label,
-                        paired.difference,
-                        paired.pairs,
-                        paired.p_value,
-                        paired.p_value,
+                        tested.interval,
+                        n,
+                        tested.p_value,
+                        tested.p_value,
+                        tested.detectable,
                     )
                 )
     corrected = holm([pair.p_value for pair in found]).tolist()
     return [replace(pair, p_holm=p) for pair, p in zip(found, corrected, strict=True)]
 
 
-def _over_examples(
-    first: Row, second: Row, evaluation: Evaluation, quantity: str, resampling: Resampling
-) -> PairedDifference | None:
-    part, where = evaluation.over_examples.get(quantity, ("", "mean"))
-    if part not in first.examples or part not in second.examples:
+def marked(rows: Sequence[Row], headline: Sequence[str], level: float) -> list[Row]:
+    """The rows with what each headline number is not told apart from, at 1 - `level`.
+
+    Two marks: the noise floor (of memory: having none), and doing nothing. Holm corrects over all
+    marks of the table.
+
+    Args:
+        rows: the noise floor first.
+        headline: keys of the numbers that are marked.
+        level: 1 - size of the tests.
+    """
+    floor = rows[0]
+    nothing = next((row for row in rows if row.kind == "do-nothing"), None)
+    p_values: dict[tuple[int, str, str], float] = {}
+    for position, row in enumerate(rows):
+        for key in headline:
+            number = row.numbers.get(key)
+            if number is None or key.split("/")[0] in NOT_TESTED or row.kind == "noise floor":
+                continue
+            if key.startswith((MEMORY, SHIFT)):
+                p_values[position, key, "as_retrained"] = number.p_value
+            else:
+                told = compared(number, floor.numbers.get(key), level)
+                p_values[position, key, "as_retrained"] = told.p_value if told else math.nan
+            if nothing is not None and row is not nothing:
+                told = compared(number, nothing.numbers.get(key), level)
+                p_values[position, key, "as_nothing"] = told.p_value if told else math.nan
+    tested = {where: p for where, p in p_values.items() if not math.isnan(p)}
+    corrected = dict(zip(tested, holm(list(tested.values())).tolist(), strict=True))
+    result = []
+    for position, row in enumerate(rows):
+        numbers = dict(row.numbers)
+        for (where, key, mark), p in corrected.items():
+            if where == position:
+                change = {mark: p >= 1 - level - 1e-12}
+                numbers[key] = replace(numbers[key], **change)
+        result.append(replace(row, numbers=numbers))
+    return result
+
+
+def compared(first: Number | None, second: Number | None, level: float) -> Difference | None:
+    """Test of two numbers, None where they cannot be compared: means over models with each other,
+    numbers of populations of equally many models with each other."""
+    if first is None or second is None or math.isnan(first.value) or math.isnan(second.value):
         return None
-    a, b = first.examples[part], second.examples[part]
-    usable = ~(a.isnan() | b.isnan())
-    if where == "mean":
-        usable &= a.isfinite() & b.isfinite()
-    if int(usable.sum()) < FEWEST_PAIRS:
+    if first.mean is not None and second.mean is not None:
+        if not (math.isfinite(first.value) and math.isfinite(second.value)):
+            return None
+        return mean_difference(first.mean, second.mean, level)
+    if first.draws is None or second.draws is None or first.n != second.n:
         return None
-    return paired_difference(
-        a[usable],
-        b[usable],
-        where,
-        over="examples",
-        replicates=resampling.examples,
-        level=resampling.level,
+    if first.fewest is None or len(first.draws) != len(second.draws):
+        return None
+    return difference_test(
+        first.value,
+        first.draws,
+        second.value,
+        second.draws,
+        first.n,
+        level,
+        fewest=first.fewest,
     )
 
 
-def _over_seeds(
-    first: tuple[Row, Group], second: tuple[Row, Group], key: str, resampling: Resampling
-) -> PairedDifference | None:
-    group_a, group_b = first[1], second[1]
-    if group_a.starts != group_b.starts or _start(group_a) != _start(group_b):
-        return None
-    values = [
-        {
-            seed: run["metrics"].get(key, math.nan)
-            for seed, run in zip(group.pair_keys, row.runs, strict=True)
-        }
-        for row, group in (first, second)
-    ]
-    shared = [s for s in values[0] if s in values[1]]
-    pairs = torch.tensor([[v[s] for s in shared] for v in values], dtype=torch.float64)
-    pairs = pairs[:, ~pairs.isnan().any(0)] if shared else pairs
-    if pairs.numel() < 2 * FEWEST_PAIRS or not pairs.isfinite().all():
-        return None
-    return paired_difference(
-        pairs[0],
-        pairs[1],
-        over="seeds",
-        replicates=resampling.examples,
-        level=resampling.level,
-    )
-
-
-def _start(group: Group) -> int | None:
-    return group.members[0].original_seed if group.starts == "one" else None
-
-
-def is_significant(pair: Pair, level: float = 0.05) -> bool:
+def is_significant(pair: Pair, level: float = 0.95) -> bool:
     """Whether a difference holds for the table as a whole."""
-    interval: Interval = pair.difference
-    return pair.p_holm < level and not interval.low <= 0 <= interval.high
+    return pair.p_holm < 1 - level

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from torch import Tensor
 
 from unlearn.evals.base import Quantity
-from unlearn.metrics.bootstrap import Interval
+from unlearn.metrics.intervals import Interval
+from unlearn.metrics.means import ModelMean
 
 RowKind = Literal["noise floor", "do-nothing", "method"]
-NOISE_FLOOR = "retrained (half vs half)"
+NOISE_FLOOR = "retrained"
 COMMAND = " Run:  "  # what stands between a note and the command that helps
 
 
@@ -26,30 +27,45 @@ class Number:
         value: NaN where there is none; `note` then says why.
         std: standard deviation over models, NaN for numbers of populations.
         n: models of each kind it was made from.
+        n_retrained: retrained models behind a mean distance, 0 where it is no distance.
         over_models: its interval, resampling models.
         over_examples: its interval, resampling examples.
-        gap: value minus that of the retrained models, with an interval over models.
-        with_all: the number with all models there are, None where `n` is all.
-        with_all_n: models of each kind behind `with_all`.
+        gap: value minus that of the noise floor, with an interval over models.
         protocol: definition and constants.
         note: why there is no value.
+        mean: each model's part in it, for numbers of single models.
+        draws: its replicates `(replicates,)`, for numbers of populations.
+        fewest: models of a kind from which it is tested; None = it is not.
+        as_retrained: whether it is not told apart from the noise floor; None = not tested.
+        as_nothing: whether it is not told apart from doing nothing; None = not tested.
+        p_value: of the hypothesis that both populations are of one kind, by relabelling; NaN where
+            that was not tested.
+        without: what the number would be on average if they were.
     """
 
     value: float
     std: float = math.nan
     n: int = 0
+    n_retrained: int = 0
     over_models: Interval | None = None
     over_examples: Interval | None = None
     gap: Interval | None = None
-    with_all: float | None = None
-    with_all_n: int = 0
     protocol: str = ""
     note: str = ""
+    mean: ModelMean | None = None
+    draws: Tensor | None = None
+    fewest: int | None = None
+    as_retrained: bool | None = None
+    as_nothing: bool | None = None
+    p_value: float = math.nan
+    without: float = math.nan
 
     @property
     def interval(self) -> Interval | None:
-        """The interval shown in tables: over models, else over examples."""
-        return self.over_models or self.over_examples
+        """The interval shown in tables, over models; None where there is none that holds."""
+        if self.over_models is not None and not math.isnan(self.over_models.low):
+            return self.over_models
+        return None
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,8 @@ class Row:
         values: hyper-parameters.
         examples: numbers of each forget example.
         scores: an attack's scores by kind of model, by evaluation.
+        controls: number of control models behind memory and shift.
+        models: models of each kind that its population numbers were made from.
     """
 
     label: str
@@ -77,24 +95,33 @@ class Row:
     values: Mapping[str, Any] = field(default_factory=dict)
     examples: Mapping[str, Tensor] = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    controls: int = 0
+    models: int = 0
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows on the same seeds or the same examples: first minus second.
+    """Two rows on one number: first minus second.
 
     Attributes:
-        p_value: of this comparison, two-sided Wilcoxon signed-rank.
+        metric: key of the number.
+        first: label of a row.
+        second: label of another.
+        difference: with its interval over models.
+        n: models of each kind.
+        p_value: two-sided, of this comparison.
         p_holm: corrected for all comparisons of the table.
+        detectable: true difference that this comparison finds with probability 0.8.
     """
 
     metric: str
     first: str
     second: str
     difference: Interval
-    pairs: int
+    n: int
     p_value: float
     p_holm: float
+    detectable: float
 
 
 @dataclass(frozen=True)
@@ -109,6 +136,7 @@ class ComparisonReport:
         sizes: examples by split.
         quantities: meaning of every number, by key, in the order of the tables.
         populations: keys of the numbers that belong to populations of models.
+        level: coverage of intervals, and 1 - size of tests.
         rows: noise floor, doing nothing, methods.
         pairs: paired comparisons.
         notes: what a reader has to know, commands that make missing models among it.
@@ -126,6 +154,7 @@ class ComparisonReport:
     sizes: Mapping[str, int]
     quantities: Mapping[str, Quantity]
     populations: frozenset[str]
+    level: float
     rows: Sequence[Row]
     pairs: Sequence[Pair]
     notes: Sequence[str]

@@ -10,125 +10,192 @@ from torch import Tensor
 
 from unlearn.comparison.concurrency import concurrently
 from unlearn.comparison.groups import Group
+from unlearn.comparison.memory import MEMORY, SHIFT, relabelled
 from unlearn.comparison.result import NOISE_FLOOR, Number, Row, RowKind
 from unlearn.comparison.scoring import (
     Resampling,
-    per_run_numbers,
+    gap_to,
     population,
     population_numbers,
+    run_numbers,
 )
-from unlearn.comparison.yardstick import Metrics
+from unlearn.comparison.yardstick import Yardstick
 from unlearn.evals.base import Comparison, Evaluation
-from unlearn.metrics.bootstrap import Interval
-from unlearn.problem import UnlearningProblem
+from unlearn.metrics.intervals import Interval
 from unlearn.storage.predictions import Population
+
+# Names of the draws of retrained models; rows have names of their own.
+REFERENCE, FLOOR = "retrained: reference", "retrained: noise floor"
 
 
 class RowMaker:
-    """Scores groups against the retrained models, which are stacked once.
+    """Scores groups against the retrained models.
+
+    The bank of retrained models is divided in two by turns: one half is what populations are
+    compared with, the other half is the noise floor, a population like any other, and what the
+    models of control runs started from. Nothing is ever compared with itself.
 
     Args:
-        problem: splits and task.
-        evaluations: of populations, by name.
+        yardstick: problem and evaluations.
         retrained: the bank of retrained models.
         resampling: replicates and level.
     """
 
-    def __init__(
-        self,
-        problem: UnlearningProblem,
-        evaluations: Mapping[str, Evaluation],
-        retrained: Group,
-        resampling: Resampling,
-    ):
-        self.problem, self.resampling, self.group = problem, resampling, retrained
-        self.evaluations = evaluations
-        self.retrained = population(retrained, problem)
-        self.half = len(retrained) // 2
+    def __init__(self, yardstick: Yardstick, retrained: Group, resampling: Resampling):
+        self.yardstick, self.resampling, self.group = yardstick, resampling, retrained
+        everyone = population(retrained, yardstick.problem)
+        half = len(retrained) // 2
+        self.reference = everyone.take(range(0, 2 * half, 2) if half else range(len(retrained)))
+        self.floor_models = everyone.take(range(1, 2 * half, 2))
 
-    def noise_floor(self, metrics: Sequence[Metrics]) -> Row:
-        """Half of the retrained models scored against the other half.
-
-        Numbers of one model are means over all retrained models; their gap is that of the halves.
-        """
-        first, second = metrics[: self.half], metrics[self.half : 2 * self.half]
-        numbers = per_run_numbers(metrics, [], self.resampling)
-        halves = per_run_numbers(second, first, self.resampling)
-        numbers = {
-            key: replace(number, gap=halves[key].gap if key in halves else None)
-            for key, number in numbers.items()
-        }
-        row = Row(NOISE_FLOOR, "noise floor", "", numbers, _runs(self.group, metrics))
-        one, other = (
-            self.retrained.take(range(start, start + self.half)) for start in (0, self.half)
+    def noise_floor(self) -> Row:
+        """The retrained models themselves: each beside the others, and half against half."""
+        metrics = self.yardstick.of_all(self.group.members)
+        row = Row(
+            NOISE_FLOOR,
+            "noise floor",
+            "",
+            self._of_runs(self.group, metrics),
+            _runs(self.group, metrics),
         )
-        return self._with_populations(row, other, one)
+        row = self._with_populations(row, self.floor_models, FLOOR)
+        return self._with_memory(row, self.floor_models, FLOOR, self.reference, REFERENCE)
 
-    def row(
-        self,
-        group: Group,
-        metrics: Sequence[Metrics],
-        retrained_metrics: Sequence[Metrics],
-        floor: Row,
-        flags: Sequence[str],
-    ) -> Row:
-        """A method, or doing nothing, against all retrained models."""
+    def row(self, group: Group, control: Group | None, floor: Row, flags: Sequence[str]) -> Row:
+        """A method, or doing nothing, against the retrained models.
+
+        Args:
+            group: the models.
+            control: the same method's models that never saw the forget set, None without any.
+                Doing nothing has the retrained models.
+            floor: the row that `noise_floor` made.
+            flags: what makes the models suspicious.
+        """
+        metrics = self.yardstick.of_all(group.members)
         kind: RowKind = "do-nothing" if group.kind == "do-nothing" else "method"
         row = Row(
             group.label,
             kind,
             group.starts,
-            per_run_numbers(metrics, retrained_metrics, self.resampling),
+            self._of_runs(group, metrics),
             _runs(group, metrics),
             tuple(flags),
             group.values,
+            controls=0 if control is None else len(control),
         )
-        row = self._with_populations(row, population(group, self.problem), self.retrained)
-        numbers = {
-            key: number if number.gap else replace(number, gap=self._to_floor(number, floor, key))
-            for key, number in row.numbers.items()
-        }
-        return replace(row, numbers=numbers)
+        unlearned, key = population(group, self.yardstick.problem), draw_key(group)
+        row = self._with_populations(row, unlearned, key)
+        if kind == "do-nothing":
+            row = self._with_memory(row, unlearned, key, self.floor_models, FLOOR)
+        elif control is not None:
+            models = population(control, self.yardstick.problem)
+            row = self._with_memory(row, unlearned, key, models, f"control: {draw_key(control)}")
+        return replace(
+            row,
+            numbers={
+                key: replace(number, gap=self._gap(number, floor.numbers.get(key)))
+                for key, number in row.numbers.items()
+            },
+        )
 
-    def _with_populations(self, row: Row, unlearned: Population, retrained: Population) -> Row:
-        numbers = dict(row.numbers)
-        examples: dict[str, Tensor] = {}
+    def _of_runs(self, group: Group, metrics: Sequence[Mapping[str, float]]) -> dict[str, Number]:
+        distances = concurrently(self.yardstick.distances, group.members)
+        return run_numbers(group, [dict(m) for m in metrics], distances, self.resampling.level)
+
+    def _with_populations(self, row: Row, unlearned: Population, key: str) -> Row:
+        found = self._compared(unlearned, self.reference, (key, REFERENCE))
+        numbers, examples = dict(row.numbers), dict(row.examples)
         scores: dict[str, Mapping[str, Tensor]] = {}
-        available = min(len(unlearned), len(retrained))
-        enough = {name: e for name, e in self.evaluations.items() if available >= e.min_models}
-
-        def compared(name: str) -> tuple[dict[str, Number], Comparison]:
-            # As many models as the noise floor has, so that it is the floor of this number.
-            has_floor = self.half >= enough[name].min_models
-            count = min(available, self.half) if has_floor else available
-            return population_numbers(
-                name, enough[name], unlearned, retrained, self.problem, self.resampling, count
-            )
-
-        results = dict(zip(enough, concurrently(compared, list(enough)), strict=True))
-        for name, evaluation in self.evaluations.items():
-            if name not in results:
-                note = f"{available} models of each kind, {evaluation.min_models} are needed"
-                for quantity in evaluation.quantities:
-                    numbers[f"{name}/{quantity}"] = Number(math.nan, n=available, note=note)
-                continue
-            found, comparison = results[name]
-            numbers.update(found)
+        for name, (values, comparison) in found.items():
+            numbers.update(values)
             examples.update(comparison.examples)
             if comparison.scores:
                 scores[name] = comparison.scores
-        return replace(row, numbers=numbers, examples=examples, scores=scores)
+        available = min(len(unlearned), len(self.reference))
+        for name, evaluation in self.yardstick.of_populations.items():
+            if name not in found:
+                note = f"{available} models of each kind, {evaluation.min_models} are needed"
+                for quantity in evaluation.quantities:
+                    numbers[f"{name}/{quantity}"] = Number(math.nan, n=available, note=note)
+        return replace(row, numbers=numbers, examples=examples, scores=scores, models=available)
 
-    def _to_floor(self, number: Number, floor: Row, key: str) -> Interval | None:
-        """How far a population's number is from the noise floor."""
-        base = floor.numbers.get(key)
-        if base is None or math.isnan(base.value) or math.isnan(number.value):
+    def _with_memory(
+        self, row: Row, unlearned: Population, key: str, control: Population, control_key: str
+    ) -> Row:
+        """Adds memory, unlearned against control models, and shift, control against retrained."""
+        numbers, examples = dict(row.numbers), dict(row.examples)
+        for prefix, one, other, keys in (
+            (MEMORY, unlearned, control, (key, control_key)),
+            (SHIFT, control, self.reference, (control_key, REFERENCE)),
+        ):
+            for name, (values, comparison) in self._compared(one, other, keys).items():
+                evaluation = self.yardstick.of_populations[name]
+                if one is not other and row.kind != "noise floor":
+                    values = self._tested(name, evaluation, values, one, other)
+                numbers.update({prefix + k: number for k, number in values.items()})
+                examples.update({prefix + k: values for k, values in comparison.examples.items()})
+        return replace(row, numbers=numbers, examples=examples)
+
+    def _tested(
+        self,
+        name: str,
+        evaluation: Evaluation,
+        numbers: Mapping[str, Number],
+        one: Population,
+        other: Population,
+    ) -> dict[str, Number]:
+        chosen = [q for q in evaluation.remembers if f"{name}/{q}" in numbers]
+        if not chosen:
+            return dict(numbers)
+        found = relabelled(evaluation, one, other, self.yardstick.problem, chosen, self.resampling)
+        tested = {
+            f"{name}/{q}": replace(
+                numbers[f"{name}/{q}"], p_value=found[q].p_value, without=found[q].without
+            )
+            for q in chosen
+        }
+        return {**numbers, **tested}
+
+    def _compared(
+        self, unlearned: Population, reference: Population, keys: tuple[str, str]
+    ) -> dict[str, tuple[dict[str, Number], Comparison]]:
+        """Numbers of every evaluation for which there are enough models of both kinds."""
+        available = min(len(unlearned), len(reference))
+        enough = {
+            name: e
+            for name, e in self.yardstick.of_populations.items()
+            if available >= e.min_models
+        }
+
+        def compared(name: str) -> tuple[dict[str, Number], Comparison]:
+            return population_numbers(
+                name,
+                enough[name],
+                unlearned,
+                reference,
+                self.yardstick.problem,
+                self.resampling,
+                keys,
+            )
+
+        return dict(zip(enough, concurrently(compared, list(enough)), strict=True))
+
+    def _gap(self, number: Number, floor: Number | None) -> Interval | None:
+        """How far a number is from the noise floor's."""
+        if floor is None or math.isnan(floor.value) or math.isnan(number.value):
             return None
         level = self.resampling.level
-        return Interval(number.value - base.value, math.nan, math.nan, level, "models", 0)
+        found = gap_to(number, floor, level)
+        return found or Interval(number.value - floor.value, math.nan, math.nan, level, "models", 0)
 
 
-def _runs(group: Group, metrics: Sequence[Metrics]) -> list[dict[str, object]]:
+def draw_key(group: Group) -> str:
+    """Name of a group's draws: groups whose models started alike share them, so that what the
+    starting models happen to be cancels in a difference of two rows."""
+    return f"{group.starts} {group.pair_keys}"
+
+
+def _runs(group: Group, metrics: Sequence[Mapping[str, float]]) -> list[dict[str, object]]:
     return [
         {"seed": member.seed, "original_seed": member.original_seed, "metrics": values}
         for member, values in zip(group.members, metrics, strict=True)

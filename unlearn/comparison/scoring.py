@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,79 +15,125 @@ from unlearn.comparison.result import Number
 from unlearn.comparison.yardstick import Metrics
 from unlearn.errors import UserError
 from unlearn.evals.base import Comparison, Evaluation, Quantity
-from unlearn.metrics.bootstrap import Interval, bootstrap_examples, bootstrap_models
+from unlearn.metrics.bootstrap import bootstrap_examples
+from unlearn.metrics.intervals import Interval, interval
+from unlearn.metrics.means import (
+    ModelMean,
+    mean_difference,
+    mean_interval,
+    mean_of_pairs,
+    mean_of_retrained,
+    mean_of_retrained_pairs,
+    mean_of_runs,
+)
+from unlearn.metrics.resampling import FEWEST_MODELS, ModelDraws
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """The evaluate group `bootstrap`.
+    """The evaluate group `resampling`.
 
     Attributes:
-        models: replicates of numbers that need whole populations anew.
-        examples: replicates of means and medians.
-        level: coverage of intervals.
+        models: replicates of numbers of populations, each from a part of the models.
+        relabellings: random exchanges of two kinds of models, in tests of whether they differ.
+        examples: replicates of intervals over examples.
+        level: coverage of intervals, and 1 - size of tests.
+        seed: of all draws.
     """
 
-    models: int = 100
+    models: int = 60
+    relabellings: int = 199
     examples: int = 1000
     level: float = 0.95
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.models < 1 or self.examples < 1 or not 0 < self.level < 1:
+        few = min(self.models, self.examples, self.relabellings)
+        if few < 2 or not 0 < self.level < 1:
             raise UserError(
-                "bootstrap.models and bootstrap.examples must be at least 1, bootstrap.level must "
-                f"lie between 0 and 1; got {self.models}, {self.examples}, {self.level}"
+                "resampling: models, relabellings and examples must be at least 2, level must lie "
+                f"between 0 and 1; got {self.models}, {self.relabellings}, {self.examples}, "
+                f"{self.level}"
             )
 
-    def location(self, values: Sequence[float] | Tensor, where: str, over: str) -> Interval | None:
-        """Interval of a mean or median, None where there are fewer than two values."""
-        kept = torch.as_tensor(values, dtype=torch.float64)
+    @property
+    def draws(self) -> ModelDraws:
+        """The models of every replicate."""
+        return ModelDraws(self.models, self.seed)
+
+    def over_examples(self, values: Tensor, where: str) -> Interval | None:
+        """Interval of a mean or median of examples, None where there are fewer than two values."""
+        kept = values.double()
         kept = kept[~kept.isnan()]
         if kept.numel() < 2 or (where == "mean" and not kept.isfinite().all()):
             return None
         return bootstrap_examples(
             kept,
             where,  # type: ignore[arg-type]
-            over=over,
             replicates=self.examples,
             level=self.level,
         )
 
 
-def per_run_numbers(
-    runs: Sequence[Metrics], retrained: Sequence[Metrics], resampling: Resampling
+def run_numbers(
+    group: Group,
+    metrics: Sequence[Metrics],
+    distances: Sequence[Mapping[str, Tensor]],
+    level: float,
 ) -> dict[str, Number]:
-    """Mean, deviation, interval over models and gap to the retrained models, by key."""
+    """Numbers of single models: mean, deviation and Student's t interval, by key.
+
+    Args:
+        group: the models; where these are the retrained models, what each has to the others counts.
+        metrics: numbers of each.
+        distances: of numbers that are means over retrained models, the part of each of these.
+        level: coverage of intervals.
+    """
     numbers = {}
-    for key in dict.fromkeys(key for metrics in runs for key in metrics):
-        values = [m[key] for m in runs if not math.isnan(m.get(key, math.nan))]
-        base = [m[key] for m in retrained if not math.isnan(m.get(key, math.nan))]
+    keys = group.pair_keys
+    for key in dict.fromkeys(key for run in metrics for key in run):
+        kept = [i for i, run in enumerate(metrics) if not math.isnan(run.get(key, math.nan))]
+        values = [metrics[i][key] for i in kept]
         if not values:
             continue
+        mean = _model_mean(
+            group, values, [keys[i] for i in kept], [distances[i].get(key) for i in kept]
+        )
         numbers[key] = Number(
-            statistics.fmean(values),
+            mean.value,
             statistics.stdev(values) if len(values) > 1 else math.nan,
             len(values),
-            over_models=resampling.location(values, "mean", "models"),
-            gap=difference(base, values, resampling) if base else None,
+            n_retrained=len(mean.retrained) if mean.own.numel() else 0,
+            over_models=mean_interval(mean, level),
+            mean=mean,
         )
     return numbers
 
 
-def difference(
-    retrained: Sequence[float], unlearned: Sequence[float], resampling: Resampling
-) -> Interval:
-    """Mean of the unlearned minus mean of the retrained models, with an interval over models."""
-    r, u = (torch.tensor(v, dtype=torch.float64) for v in (retrained, unlearned))
+def _model_mean(
+    group: Group,
+    values: Sequence[float],
+    keys: Sequence[int | None],
+    distances: Sequence[Tensor | None],
+) -> ModelMean:
+    finite = all(math.isfinite(value) for value in values)
+    parts = [d for d in distances if d is not None]
+    if len(parts) == len(values) and finite:
+        matrix = torch.stack(parts)
+        if group.kind != "retrained":
+            return mean_of_pairs(matrix, keys)
+        if len(parts) > 1 and matrix.shape[0] == matrix.shape[1]:
+            return mean_of_retrained_pairs(matrix)
+    return mean_of_retrained(values) if group.kind == "retrained" else mean_of_runs(values, keys)
 
-    def gap(r: Tensor, u: Tensor) -> float:
-        return float(u.mean() - r.mean())
 
-    if min(len(r), len(u)) < 2:
-        return Interval(gap(r, u), math.nan, math.nan, resampling.level, "models", 0)
-    return bootstrap_models(gap, r, u, replicates=resampling.models, level=resampling.level)
+def gap_to(first: Number, second: Number, level: float) -> Interval | None:
+    """First minus second, None where one of them is no mean over models."""
+    if first.mean is None or second.mean is None:
+        return None
+    return mean_difference(first.mean, second.mean, level).interval
 
 
 def population(group: Group, problem: UnlearningProblem) -> Population:
@@ -101,96 +146,83 @@ def population_numbers(
     name: str,
     evaluation: Evaluation,
     unlearned: Population,
-    retrained: Population,
+    reference: Population,
     problem: UnlearningProblem,
     resampling: Resampling,
-    count: int,
+    keys: tuple[str, str],
 ) -> tuple[dict[str, Number], Comparison]:
-    """An evaluation's numbers of two populations, with intervals over models and over examples.
-
-    Numbers of models are part of what these numbers mean, so all rows of a table use one.
+    """An evaluation's numbers of two populations of equal size, with intervals.
 
     Args:
         name: of the evaluation, for keys.
         evaluation: one that compares populations.
         unlearned: models to judge.
-        retrained: models to judge them by.
+        reference: models to judge them by.
         problem: splits and task.
         resampling: replicates and level.
-        count: models of each kind to use, the first ones; where both populations have more, the
-            values with all of them are kept beside.
+        keys: of the draws of both: equal keys, equal draws.
     """
-    everything = min(len(unlearned), len(retrained))
-    u, r = unlearned.take(range(count)), retrained.take(range(count))
+    count = min(len(unlearned), len(reference))
+    rows = range(count)
+    u, r = unlearned.take(rows), reference.take(rows)
     comparison = evaluation.compare(u, r, problem)
-    larger: Mapping[str, float] = {}
-    if everything > count:
-        rows = range(everything)
-        larger = evaluation.compare(unlearned.take(rows), retrained.take(rows), problem).values
-    intervals = _over_models(evaluation, u, r, problem, resampling)
+    draws = _replicates(evaluation, u, r, problem, resampling, keys)
     numbers = {}
     for quantity, value in comparison.values.items():
         over_examples = None
         if quantity in evaluation.over_examples:
             part, where = evaluation.over_examples[quantity]
             if part in comparison.examples:
-                over_examples = resampling.location(comparison.examples[part], where, "examples")
+                over_examples = resampling.over_examples(comparison.examples[part], where)
+        fewest = evaluation.fewest.get(quantity, evaluation.min_models)
+        over_models = None
+        if quantity in draws and fewest is not None:
+            over_models = interval(
+                value,
+                draws[quantity],
+                count,
+                resampling.level,
+                fewest=fewest,
+                bounds=bounds_of(evaluation.quantities[quantity]),
+            )
         numbers[f"{name}/{quantity}"] = Number(
             value,
             n=count,
-            over_models=_moved(intervals[quantity], value, evaluation.quantities[quantity]),
+            over_models=over_models,
             over_examples=over_examples,
-            with_all=larger.get(quantity),
-            with_all_n=everything if larger else 0,
             protocol=comparison.protocol,
+            draws=draws.get(quantity),
+            fewest=fewest,
         )
     return numbers, comparison
 
 
-def _moved(interval: Interval, value: float, quantity: Quantity) -> Interval:
-    """The interval around a value that was computed more exactly than its replicates, kept within
-    what the quantity can be."""
-    shift = value - interval.estimate
-    shift = shift if math.isfinite(shift) else 0.0
+def bounds_of(quantity: Quantity) -> tuple[float, float]:
+    """Smallest and largest possible value of a quantity."""
     least, most = (0.0, 1.0) if quantity.unit == "%" else (-math.inf, math.inf)
     if quantity.ideal is not None:
         least = quantity.ideal if quantity.better == "lower" else least
         most = quantity.ideal if quantity.better == "higher" else most
-    low, high = (min(max(end + shift, least), most) for end in (interval.low, interval.high))
-    return replace(interval, estimate=value, low=low, high=high)
+    return least, most
 
 
-def _over_models(
+def _replicates(
     evaluation: Evaluation,
     unlearned: Population,
-    retrained: Population,
+    reference: Population,
     problem: UnlearningProblem,
     resampling: Resampling,
-) -> dict[str, Interval]:
-    u, r = evaluation.reduced(unlearned, problem), evaluation.reduced(retrained, problem)
-    everything = torch.arange(len(u))
-    # All quantities of a replicate come from one call: the draws are the same for each.
-    known: dict[tuple[int, ...], Mapping[str, float]] = {}
-
-    def values(rows_r: Tensor, rows_u: Tensor) -> Mapping[str, float]:
-        drawn = (*rows_r.tolist(), *rows_u.tolist())
-        if drawn not in known:
-            known[drawn] = evaluation.resampled(
-                u.take(rows_u.tolist()), r.take(rows_r.tolist()), problem
-            )
-        return known[drawn]
-
-    def one(rows_r: Tensor, rows_u: Tensor, *, quantity: str) -> float:
-        return values(rows_r, rows_u)[quantity]
-
-    replicates = min(resampling.models, evaluation.max_replicates)
-    return {
-        quantity: bootstrap_models(
-            partial(one, quantity=quantity),
-            everything,
-            everything,
-            replicates=replicates,
-            level=resampling.level,
-        )
-        for quantity in evaluation.quantities
-    }
+    keys: tuple[str, str],
+) -> dict[str, Tensor]:
+    """The numbers in every replicate, `(replicates,)` by quantity."""
+    count = len(unlearned)
+    if count < FEWEST_MODELS or not evaluation.max_replicates:
+        return {}
+    u, r = evaluation.reduced(unlearned, problem), evaluation.reduced(reference, problem)
+    draws = replace(resampling, models=min(resampling.models, evaluation.max_replicates)).draws
+    rows_u, rows_r = draws.unlearned(keys[0], count), draws.unlearned(keys[1], count)
+    found: dict[str, list[float]] = {}
+    for one, other in zip(rows_u.tolist(), rows_r.tolist(), strict=True):
+        for quantity, value in evaluation.resampled(u.take(one), r.take(other), problem).items():
+            found.setdefault(quantity, []).append(value)
+    return {key: torch.tensor(values, dtype=torch.float64) for key, values in found.items()}

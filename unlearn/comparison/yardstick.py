@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from unlearn.comparison.concurrency import concurrently
 from unlearn.comparison.groups import Member
@@ -101,7 +102,7 @@ class Yardstick:
             original={} if original is None else original.read(),
             retrained=[member.read() for member in others],
             costs=costs,
-            retrain_seconds=_mean([m.costs["seconds"] for m in self.retrained]),
+            retraining=[member.costs for member in self.retrained],
             original_state={} if start is None else start().state_dict(),
         )
         metrics: Metrics = {}
@@ -129,6 +130,41 @@ class Yardstick:
         """`of` each; the first alone, so that what evaluations remember is made once."""
         return [self.of(m) for m in members[:1]] + concurrently(self.of, members[1:])
 
+    def distances(self, member: Member) -> dict[str, Tensor]:
+        """Of numbers that are means over the retrained models, the part of each, by key.
+
+        Returns:
+            `(retrained,)`, NaN at the model itself where it is one of them.
+        """
+        chosen = {n: e for n, e in self.of_runs.items() if "retrained" in e.references}
+        if not chosen:
+            return {}
+        description = {
+            "problem": self.problem.digest,
+            "model": member.identity,
+            "evaluations": {name: self.digests[name] for name in chosen},
+        }
+        address = Address("distances", self.problem.name, description)
+        entry = self.store.read(address) if self.store is not None else None
+        if entry is not None:
+            return dict(entry.tensors)
+        own = self._itself(member)
+        others = [m for m in self.retrained if m is not own]
+        outputs = Outputs(member.read(), {}, [m.read() for m in others])
+        found = {}
+        for name, evaluation in chosen.items():
+            for quantity, parts in evaluation.distances(outputs, self.problem).items():
+                whole = torch.full((len(self.retrained),), math.nan, dtype=torch.float64)
+                whole[[m is not own for m in self.retrained]] = parts.double()
+                found[f"{name}/{quantity}"] = whole
+        if self.store is not None:
+            self.store.publish(address, (found, {}))
+        return found
+
+    def _itself(self, member: Member) -> Member | None:
+        """The retrained model that a model is, if it is one."""
+        return next((m for m in self.retrained if m.identity == member.identity), None)
+
     def _is_valid(self, member: Member, name: str) -> bool:
         return name in self.digests and member.evaluations.get(name) == self.digests[name]
 
@@ -153,16 +189,11 @@ class Yardstick:
     def _compute(self, member: Member, evaluations: Mapping[str, Evaluation]) -> Metrics:
         uses_network = any(e.uses_network for e in evaluations.values())
         net = member.net() if uses_network and member.net is not None else None
-        own = next((m for m in self.retrained if m.identity == member.identity), None)
         return self.measure(
             member.read(),
             member.costs,
             member.original_seed,
             net,
             evaluations=evaluations,
-            leave_out=own,
+            leave_out=self._itself(member),
         )
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

@@ -16,6 +16,12 @@ def check_fraction(test_fraction: float) -> None:
         raise UserError(f"dataset.test_fraction must lie in (0, 1), got {test_fraction}")
 
 
+def check_seed(seed: int) -> None:
+    """Refuse what not every generator takes."""
+    if not 0 <= seed < 2**32:
+        raise UserError(f"dataset.seed must lie in 0..{2**32 - 1}, got {seed}")
+
+
 def hold_out_groups(groups: Sequence[int], test_fraction: float, seed: int) -> list[bool]:
     """Mark whole groups (identities) as test, in seeded order, until the share is reached.
 
@@ -25,6 +31,7 @@ def hold_out_groups(groups: Sequence[int], test_fraction: float, seed: int) -> l
         seed: of the order.
     """
     check_fraction(test_fraction)
+    check_seed(seed)
     ids, sizes = torch.tensor(groups).unique(return_counts=True)
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(seed))
     before = sizes[order].cumsum(0) - sizes[order]
@@ -46,6 +53,7 @@ def hold_out_of_each(groups: Sequence[int], test_fraction: float, seed: int) -> 
         seed: of the draw.
     """
     check_fraction(test_fraction)
+    check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     column = torch.tensor(groups)
     marked = torch.zeros(len(column), dtype=torch.bool)
@@ -57,10 +65,21 @@ def hold_out_of_each(groups: Sequence[int], test_fraction: float, seed: int) -> 
 
 
 def record_split(path: Path, names: Sequence[str], is_test: Sequence[bool]) -> None:
-    """Write which file went where, as CSV with the columns `role` and `file`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write which file went where, as CSV with the columns `role` and `file`.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     aside = path.with_name(f".{os.getpid()}-{path.name}")
-    with aside.open("w", newline="", encoding="utf-8") as file:
-        rows = [("test" if test else "train", n) for n, test in zip(names, is_test, strict=True)]
-        csv.writer(file).writerows([("role", "file"), *rows])
-    aside.replace(path)
+    rows = [("test" if test else "train", n) for n, test in zip(names, is_test, strict=True)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            csv.writer(file).writerows([("role", "file"), *rows])
+        aside.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path} ({error.strerror}): choose another folder with paths.data"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)

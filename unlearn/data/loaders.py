@@ -1,7 +1,9 @@
 """Batches from splits: device-resident where the table fits, streamed by workers where not."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import cycle, islice
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -10,9 +12,34 @@ from torch.utils.data import DataLoader
 from unlearn.data.splits import Batch, Pair, Part, Split
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
+LastBatch = Literal["spread", "keep", "drop"]
 
 # Splits whose network input is smaller than this are transformed once, not batch by batch.
 INPUT_BYTES = 64e6
+
+
+def batch_sizes(examples: int, batch_size: int, last_batch: LastBatch = "keep") -> list[int]:
+    """Sizes of the batches of one pass.
+
+    A step weighs a batch of four as much as one of 64, and batch norm takes its statistics from
+    four examples, or from one; a model that was trained so depends on a remainder. Spreading
+    leaves the number of steps as it is, no batch grows beyond `batch_size`, and all examples are
+    read.
+
+    Args:
+        examples: to be divided.
+        batch_size: largest size of a batch.
+        last_batch: what becomes of a last batch that is not full: `spread`, all batches get the
+            same size but for one example; `keep`, it stays short; `drop`, it is left out, unless
+            it is the only one.
+    """
+    full, left = divmod(examples, batch_size)
+    if not left or (last_batch == "drop" and full):
+        return [batch_size] * full
+    if last_batch == "spread":
+        size, larger = divmod(examples, full + 1)
+        return [size + 1] * larger + [size] * (full + 1 - larger)
+    return [batch_size] * full + [left]
 
 
 class Loader:
@@ -20,15 +47,16 @@ class Loader:
 
     Args:
         split: the examples.
-        batch_size: examples a batch; the last one may be shorter unless `drop_last`.
+        batch_size: examples a batch, at most.
         device: where batches are delivered.
         generator: CPU generator of the order; None = stored order.
         augment: batched augmentation of stored pixels on the device.
         augment_generator: generator on `device` for `augment`.
-        drop_last: leave out a last batch that is not full.
+        last_batch: what becomes of a last batch that is not full, see `batch_sizes`.
         resident_bytes: tables up to this size are copied to an accelerator whole.
         workers: processes that stream larger tables.
         count: told the number of examples of every batch delivered.
+        watch: stands between the batches of a pass and who reads them, and must hand on the same.
         share: `(rank, size)` where several processes train one model: each gets its part of every
             batch.
     """
@@ -42,16 +70,17 @@ class Loader:
         generator: torch.Generator | None = None,
         augment: Augment | None = None,
         augment_generator: torch.Generator | None = None,
-        drop_last: bool = False,
+        last_batch: LastBatch = "keep",
         resident_bytes: float = 8e9,
         workers: int = 0,
         count: Callable[[int], None] | None = None,
+        watch: Callable[[Iterator[Batch]], Iterator[Batch]] | None = None,
         share: tuple[int, int] = (0, 1),
     ):
-        self.count, self.share = count, share
+        self.count, self.watch, self.share = count, watch, share
         self.split, self.batch_size, self.device = split, batch_size, device
         self.generator, self.augment, self.augment_generator = generator, augment, augment_generator
-        self.drop_last = drop_last and len(split) >= batch_size
+        self.last_batch = last_batch
         self.workers = workers
         self.resident = device.type == "cpu" or all(
             part.table.images.device == device or part.table.images.nbytes <= resident_bytes
@@ -65,9 +94,13 @@ class Loader:
         self._rows = split.index
         self._input: Tensor | None = None
 
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Examples of every batch of one pass, of all processes together."""
+        return batch_sizes(len(self.split), self.batch_size, self.last_batch)
+
     def __len__(self) -> int:
-        rounding = math.floor if self.drop_last else math.ceil
-        return rounding(len(self.split) / self.batch_size)
+        return len(self.sizes)
 
     def order(self) -> Tensor:
         """Positions in the order of the next iteration, on the CPU."""
@@ -76,13 +109,11 @@ class Loader:
         return torch.randperm(len(self.split), generator=self.generator)
 
     def __iter__(self) -> Iterator[Batch]:
-        chunks = self.order().split(self.batch_size)[: len(self)]
+        chunks = self.order()[: sum(self.sizes)].split(self.sizes)
         if self.share[1] > 1:
             chunks = tuple(map(self._mine, chunks))
-        if self.resident:
-            yield from map(self.batch, chunks)
-        else:
-            yield from self._streamed(chunks)
+        batches = map(self.batch, chunks) if self.resident else self._streamed(chunks)
+        yield from batches if self.watch is None else self.watch(batches)
 
     def _mine(self, positions: Tensor) -> Tensor:
         """This process's part of a batch, one example at least."""
@@ -108,6 +139,8 @@ class Loader:
         """Whether input is the same every time it is asked for, and small enough to keep."""
         if self.augment is not None or not self.resident or not len(self.split):
             return False
+        if not all(isinstance(part.table.images, Tensor) for part in self.split.parts):
+            return False  # read when asked for, and maybe drawn anew
         table = self.split.parts[0].table
         return len(self.split) * table.transform(table.images[:1]).nbytes <= INPUT_BYTES
 
@@ -191,7 +224,7 @@ class StackedLoader:
     generator of the first member, per sample as ever.
 
     Args:
-        loaders: of equal length and batch size.
+        loaders: with batches of equal sizes.
     """
 
     def __init__(self, loaders: Sequence[Loader]):
@@ -203,6 +236,11 @@ class StackedLoader:
             for loader in loaders
         )
 
+    @property
+    def sizes(self) -> list[int]:
+        """Examples that a member gets of every batch of one pass."""
+        return self.first.sizes
+
     def __len__(self) -> int:
         return len(self.first)
 
@@ -212,7 +250,7 @@ class StackedLoader:
                 yield Batch(*map(torch.stack, zip(*batches, strict=True)))
             return
         orders = torch.stack([loader.order() for loader in self.loaders])
-        for positions in orders.split(self.first.batch_size, dim=1)[: len(self)]:
+        for positions in orders[:, : sum(self.sizes)].split(self.sizes, dim=1):
             for loader in self.loaders:
                 if loader.count is not None:
                     loader.count(positions.shape[1])
@@ -225,6 +263,12 @@ class PairedLoader:
 
     def __init__(self, retain: Loader | StackedLoader, forget: Loader | StackedLoader):
         self.retain, self.forget = retain, forget
+
+    @property
+    def sizes(self) -> list[Any]:
+        """Retain and forget examples of every pair of one pass."""
+        pairs = zip(cycle(self.retain.sizes), cycle(self.forget.sizes), strict=False)
+        return list(islice(pairs, len(self)))
 
     def __len__(self) -> int:
         return max(len(self.retain), len(self.forget))

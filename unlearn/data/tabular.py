@@ -1,15 +1,12 @@
 """Image tables that come as a CSV file and a folder."""
 
 import csv
-import logging
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlearn.data.listing import ImageFile, list_images
+from unlearn.data.listing import LeftOut, Listing, list_images
 from unlearn.errors import UserError
-
-log = logging.getLogger(__name__)
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -25,6 +22,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
             header = reader.fieldnames or []
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a CSV file in UTF-8 ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
     missing = [name for name in columns if name not in header]
     if missing:
         raise UserError(f"{path}: no column {missing[0]!r}, only {', '.join(header) or 'nothing'}")
@@ -36,8 +35,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-def match_files(names: Sequence[str], folder: Path, table: Path) -> list[ImageFile]:
-    """The image file of every row; files without a row are counted in the log.
+def match_files(names: Sequence[str], folder: Path, table: Path) -> Listing:
+    """The image file of every row in row order; files without a row are left out.
 
     Args:
         names: paths relative to `folder`, in row order.
@@ -48,7 +47,8 @@ def match_files(names: Sequence[str], folder: Path, table: Path) -> list[ImageFi
         UserError: a row has no file, or two rows have the same.
     """
     # Names with accents reach some file systems decomposed.
-    files = {unicodedata.normalize("NFC", file.name): file for file in list_images(folder)}
+    found = list_images(folder)
+    files = {unicodedata.normalize("NFC", file.name): file for file in found.files}
     keys = [unicodedata.normalize("NFC", name.strip()) for name in names]
     absent = [name for name in keys if name not in files]
     if absent:
@@ -59,7 +59,9 @@ def match_files(names: Sequence[str], folder: Path, table: Path) -> list[ImageFi
     if len(set(keys)) < len(keys):
         twice = next(name for i, name in enumerate(keys) if name in keys[:i])
         raise UserError(f"{table}: {twice!r} is listed more than once")
-    extra = len(files) - len(keys)
-    if extra:
-        log.warning("%s: %d image files have no row in %s and are not used", folder, extra, table)
-    return [files[key] for key in keys]
+    used = set(keys)
+    extra = [
+        LeftOut(f.name, f"without a row in {table.name}") for k, f in files.items() if k not in used
+    ]
+    others = [file for file in found.left_out if folder / file.name != table]
+    return Listing(tuple(files[key] for key in keys), (*extra, *others))

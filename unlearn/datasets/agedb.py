@@ -6,13 +6,14 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from unlearn.data.counts import say_what_was_read
 from unlearn.data.decode import decode
-from unlearn.data.holdout import hold_out_groups
-from unlearn.data.listing import ImageFile, list_images, require_entry, require_folder
-from unlearn.data.tables import Table, normalisation
+from unlearn.data.holdout import check_fraction, check_seed, hold_out_groups
+from unlearn.data.listing import ImageFile, LeftOut, list_images, require_entry, require_folder
+from unlearn.data.tables import Table
 from unlearn.data.tabular import match_files, read_csv
 from unlearn.data.task import Task
-from unlearn.datasets.base import Dataset
+from unlearn.datasets.base import Dataset, check_side, network_input
 from unlearn.errors import UserError
 
 SOURCE = "AgeDB is given out on request by Imperial College London (ibug.doc.ic.ac.uk)"
@@ -68,7 +69,10 @@ class AgeDB(Dataset):
         self.root, self.cache, self.csv, self.side = root, Path(cache), csv, side
         self.target, self.criterion = target, criterion
         self.test_fraction, self.seed = test_fraction, seed
-        self.transform = normalisation(mean, std, size)
+        check_side("side", side)
+        check_fraction(test_fraction)
+        check_seed(seed)
+        self.transform = network_input(mean, std, size, channels=3)
         self._class_weights: tuple[float, ...] = ()
 
     @property
@@ -79,15 +83,16 @@ class AgeDB(Dataset):
 
     def load(self) -> dict[str, Table]:
         root = require_folder(self.root, "dataset.root", SOURCE, LAYOUT)
-        faces = self._official(root) if self.csv is None else self._listed(root, self.csv)
+        faces, left_out = self._official(root) if self.csv is None else self._listed(root, self.csv)
         people = {name: i for i, name in enumerate(sorted({face.person for face in faces}))}
-        tables = {}
+        tables, read = {}, {}
         for role in ("train", "test"):
             part = [face for face in faces if face.is_test == (role == "test")]
             if not part:
                 raise UserError(f"dataset.root={root}: no {role} images; expected {LAYOUT}")
             files = [face.file for face in part]
             pixels = decode(root, files, self.cache, side=self.side, label=f"{role} images")
+            read[role] = pixels
             ages = torch.tensor([face.age for face in part])
             decades = (ages // 10).clamp(max=9)
             tables[role] = Table(
@@ -101,34 +106,37 @@ class AgeDB(Dataset):
             if role == "train":
                 counts = decades.bincount(minlength=10).clamp(min=1)
                 self._class_weights = tuple((len(part) / counts).tolist())
+        say_what_was_read(root, read, left_out)
         return tables
 
-    def _official(self, root: Path) -> list[_Face]:
-        files = list_images(root)
+    def _official(self, root: Path) -> tuple[list[_Face], tuple[LeftOut, ...]]:
+        found = list_images(root)
+        files = found.files
         parsed = [parse_name(file.name) for file in files]
         wrong = [file.name for file, part in zip(files, parsed, strict=True) if part is None]
         if wrong or not files:
-            found = f"{wrong[0]!r} has another name" if wrong else "no images in it"
-            raise UserError(f"dataset.root={root}: {found}; expected {LAYOUT}; {SOURCE}")
+            what = f"{wrong[0]!r} has another name" if wrong else "no images in it"
+            raise UserError(f"dataset.root={root}: {what}; expected {LAYOUT}; {SOURCE}")
         known = [part for part in parsed if part is not None]
         number = {name: i for i, name in enumerate(sorted({person for person, _ in known}))}
         is_test = hold_out_groups(
             [number[person] for person, _ in known], self.test_fraction, self.seed
         )
-        return [
+        faces = [
             _Face(file, age, person, test)
             for file, (person, age), test in zip(files, known, is_test, strict=True)
         ]
+        return faces, found.left_out
 
-    def _listed(self, root: Path, name: str) -> list[_Face]:
+    def _listed(self, root: Path, name: str) -> tuple[list[_Face], tuple[LeftOut, ...]]:
         table = require_entry(root / name, "dataset.root", SOURCE, LAYOUT)
         rows = read_csv(table, ("age", "img_path", "folder"))
-        files = match_files([row["img_path"] for row in rows], root, table)
+        found = match_files([row["img_path"] for row in rows], root, table)
         faces = []
-        for number, (row, file) in enumerate(zip(rows, files, strict=True), start=2):
+        for number, (row, file) in enumerate(zip(rows, found.files, strict=True), start=2):
             try:
                 age, fold = int(float(row["age"])), int(float(row["folder"]))
-            except ValueError:
+            except (ValueError, OverflowError):
                 raise UserError(
                     f"{table}, line {number}: age {row['age']!r} or folder {row['folder']!r} is "
                     "not a number"
@@ -136,7 +144,7 @@ class AgeDB(Dataset):
             part = parse_name(file.name)
             # Without an identity in its name an image is an identity of its own.
             faces.append(_Face(file, age, part[0] if part else file.name, fold == 0))
-        return faces
+        return faces, found.left_out
 
 
 def parse_name(name: str) -> tuple[str, int] | None:

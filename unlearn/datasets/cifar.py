@@ -7,9 +7,9 @@ import torch
 import torchvision
 
 from unlearn.data.listing import ARCHIVE_SUFFIXES
-from unlearn.data.tables import Table, normalisation
+from unlearn.data.tables import Table
 from unlearn.data.task import Task
-from unlearn.datasets.base import Dataset
+from unlearn.datasets.base import Dataset, network_input
 from unlearn.errors import UserError
 
 # The fine classes of each superclass, five a row, as the archive's coarse labels have them.
@@ -58,7 +58,7 @@ class CIFAR(Dataset):
         size: int | None = None,
     ):
         self.variant, self.root = variant, root
-        self.transform = normalisation(mean, std, size)
+        self.transform = network_input(mean, std, size, channels=3)
         self._names: tuple[str, ...] = ()
 
     @property

@@ -2,9 +2,10 @@
 
 import torch
 
-from unlearn.data.tables import Table, normalisation
+from unlearn.data.holdout import check_fraction, check_seed
+from unlearn.data.tables import Table
 from unlearn.data.task import Task
-from unlearn.datasets.base import Dataset
+from unlearn.datasets.base import Dataset, network_input
 from unlearn.errors import UserError
 
 
@@ -30,10 +31,10 @@ class Digits(Dataset):
         std: list[float],
         size: int | None = None,
     ):
-        if not 0 < test_fraction < 1:
-            raise UserError(f"dataset.test_fraction must lie in (0, 1), got {test_fraction}")
+        check_fraction(test_fraction)
+        check_seed(seed)
         self.test_fraction, self.seed = test_fraction, seed
-        self.transform = normalisation(mean, std, size)
+        self.transform = network_input(mean, std, size, channels=1)
 
     @property
     def task(self) -> Task:
@@ -44,12 +45,18 @@ class Digits(Dataset):
         from sklearn.model_selection import train_test_split
 
         data = load_digits()
-        train, test = train_test_split(
-            range(len(data.target)),
-            test_size=self.test_fraction,
-            random_state=self.seed,
-            stratify=data.target,
-        )
+        try:
+            train, test = train_test_split(
+                range(len(data.target)),
+                test_size=self.test_fraction,
+                random_state=self.seed,
+                stratify=data.target,
+            )
+        except ValueError as error:
+            raise UserError(
+                f"dataset.test_fraction={self.test_fraction}: every class needs an image to train "
+                f"on and one to test on ({error})"
+            ) from None
         # Stored values run from 0 to 16; scale them to the 0..255 of the other datasets.
         images = (torch.from_numpy(data.images) * (255 / 16)).round().to(torch.uint8)[:, None]
         targets = torch.from_numpy(data.target).long()

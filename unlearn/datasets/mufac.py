@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from unlearn.data.counts import say_what_was_read
 from unlearn.data.decode import Pixels, decode
-from unlearn.data.listing import require_entry, require_folder
+from unlearn.data.listing import LeftOut, require_entry, require_folder
 from unlearn.data.tables import Table, Transform
 from unlearn.data.tabular import match_files, read_csv
 from unlearn.data.task import Task
-from unlearn.datasets.base import Dataset
+from unlearn.datasets.base import Dataset, check_side
 from unlearn.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Mufac(Dataset):
         side: int | None = None,
         size: int | None = None,
     ):
+        check_side("side", side)
+        check_side("size", size)
         self.root, self.cache, self.clean, self.side = root, Path(cache), clean, side
         self.transform = Transform(size=size)
 
@@ -62,6 +65,11 @@ class Mufac(Dataset):
     def load(self) -> dict[str, Table]:
         root = require_folder(self.root, "dataset.root", SOURCE, LAYOUT)
         roles = {role: self._read(root, role) for role in FILES}
+        say_what_was_read(
+            root,
+            {role: part.pixels for role, part in roles.items()},
+            [file for part in roles.values() for file in part.left_out],
+        )
         keep = kept(roles) if self.clean else {}
         tables = {}
         for role, part in roles.items():
@@ -97,10 +105,14 @@ class Mufac(Dataset):
                 )
             targets.append(ord(letter) - ord("a"))
             households.append(int(household.group(1)))
-        files = match_files([row["image_path"] for row in rows], folder, table)
-        pixels = decode(folder, files, self.cache, side=self.side, label=f"{role} images")
+        found = match_files([row["image_path"] for row in rows], folder, table)
+        pixels = decode(folder, found.files, self.cache, side=self.side, label=f"{role} images")
         return _Role(
-            pixels, np.array(targets), np.array(households), tuple(file.name for file in files)
+            pixels,
+            np.array(targets),
+            np.array(households),
+            tuple(file.name for file in found.files),
+            tuple(LeftOut(f"{folder.name}/{file.name}", file.why) for file in found.left_out),
         )
 
 
@@ -109,6 +121,7 @@ class _Role(NamedTuple):
     targets: np.ndarray
     household: np.ndarray
     names: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def kept(roles: dict[str, _Role]) -> dict[str, np.ndarray]:

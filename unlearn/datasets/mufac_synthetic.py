@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from unlearn.data.holdout import check_seed
 from unlearn.data.tables import Table
 from unlearn.datasets.mufac import AGES, FILES, Mufac
 from unlearn.errors import UserError
@@ -52,6 +53,7 @@ class MufacSynthetic(Mufac):
             raise UserError(
                 "dataset: mufac_synthetic needs at least 4 households of 1 image and 8 pixels"
             )
+        check_seed(seed)
         recipe = {"version": VERSION, "households": households, "images": images, "side": side}
         name = "-".join(f"{value}" for value in (*recipe.values(), seed))
         super().__init__(str(Path(root) / name), cache, clean, size=size)

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import torch
 
+from unlearn.data.counts import say_what_was_read
 from unlearn.data.decode import decode
-from unlearn.data.holdout import hold_out_of_each, record_split
-from unlearn.data.listing import list_images, require_folder
-from unlearn.data.tables import Table, normalisation
+from unlearn.data.holdout import check_fraction, check_seed, hold_out_of_each, record_split
+from unlearn.data.listing import LeftOut, list_images, require_folder
+from unlearn.data.tables import Table
 from unlearn.data.task import Task
-from unlearn.datasets.base import Dataset
+from unlearn.datasets.base import Dataset, check_side, network_input
 from unlearn.errors import UserError
 
 SOURCE = "the data is on Kaggle as hereisburak/pins-face-recognition (unpack it)"
@@ -47,7 +48,10 @@ class Pins(Dataset):
     ):
         self.root, self.cache, self.side = root, Path(cache), side
         self.test_fraction, self.seed = test_fraction, seed
-        self.transform = normalisation(mean, std, size)
+        check_side("side", side)
+        check_fraction(test_fraction)
+        check_seed(seed)
+        self.transform = network_input(mean, std, size, channels=3)
         self._people: list[str] = []
 
     @property
@@ -56,7 +60,9 @@ class Pins(Dataset):
 
     def load(self) -> dict[str, Table]:
         root = require_folder(self.root, "dataset.root", SOURCE, LAYOUT)
-        files = [file for file in list_images(root) if "/" in file.name]
+        found = list_images(root)
+        files = [file for file in found.files if "/" in file.name]
+        stray = [LeftOut(f.name, "outside a folder") for f in found.files if "/" not in f.name]
         folders = [str(Path(file.name).parent) for file in files]
         self._people = sorted(set(folders))
         if len(self._people) < 2:
@@ -72,11 +78,12 @@ class Pins(Dataset):
             [file.name for file in files],
             is_test,
         )
-        tables = {}
+        tables, read = {}, {}
         for role in ("train", "test"):
             rows = [i for i, test in enumerate(is_test) if test == (role == "test")]
             part = [files[i] for i in rows]
             pixels = decode(root, part, self.cache, side=self.side, label=f"{role} images")
+            read[role] = pixels
             tables[role] = Table(
                 pixels.images,
                 torch.tensor([targets[i] for i in rows]),
@@ -84,4 +91,5 @@ class Pins(Dataset):
                 names=tuple(file.name for file in part),
                 content=pixels.content,
             )
+        say_what_was_read(root, read, [*stray, *found.left_out])
         return tables

@@ -1,6 +1,6 @@
 """The contract of an evaluation: declared inputs, quantities with a meaning, compute or compare."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -58,7 +58,7 @@ class Outputs:
         original: predictions of the original model.
         retrained: predictions of the reference retrained models, one mapping each.
         costs: the run's costs, as in its record.
-        retrain_seconds: seconds that retraining took, mean over the reference models.
+        retraining: costs of the reference retrained models.
         original_state: weights of the original model.
     """
 
@@ -66,7 +66,7 @@ class Outputs:
     original: BySplit
     retrained: list[BySplit] = field(default_factory=list)
     costs: Mapping[str, Any] = field(default_factory=dict)
-    retrain_seconds: float | None = None
+    retraining: Sequence[Mapping[str, Any]] = ()
     original_state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -88,7 +88,11 @@ class Evaluation(Callback):
             kept theirs.
         over_examples: quantities of `compare` that are the mean or median of one of its per-example
             numbers, which gives them an interval over examples too.
-        max_replicates: most bootstrap replicates that `resampled` can afford.
+        fewest: models of a kind from which a quantity's interval covers what it claims, by
+            quantity; without an entry `min_models`, None = never, it is printed without one.
+        remembers: quantities of `compare` that are also given for memory and shift, see
+            `comparison/memory.py`, as headline numbers.
+        max_replicates: most replicates that `resampled` can afford.
     """
 
     splits: ClassVar[tuple[str, ...]] = ()
@@ -100,6 +104,8 @@ class Evaluation(Callback):
     wants_models: ClassVar[int] = 0
     uses_network: ClassVar[bool] = False
     over_examples: ClassVar[Mapping[str, tuple[str, Location]]] = {}
+    fewest: ClassVar[Mapping[str, int | None]] = {}
+    remembers: ClassVar[tuple[str, ...]] = ()
     max_replicates: ClassVar[int] = 1000
 
     def compute(
@@ -112,6 +118,14 @@ class Evaluation(Callback):
             problem: splits and task.
             net: the unlearned network, in evaluation mode; must not be changed. A placeholder
                 unless `uses_network`.
+        """
+        return {}
+
+    def distances(self, outputs: Outputs, problem: UnlearningProblem) -> Mapping[str, Tensor]:
+        """Of numbers of one run that are means over retrained models, the part of each of these.
+
+        Returns:
+            `(retrained,)` by quantity; its mean is the number that `compute` gives.
         """
         return {}
 
@@ -134,7 +148,7 @@ class Evaluation(Callback):
     def resampled(
         self, unlearned: Population, retrained: Population, problem: UnlearningProblem
     ) -> Mapping[str, float]:
-        """The numbers of `compare` for one bootstrap replicate of reduced populations."""
+        """The numbers of `compare` for one replicate, of reduced populations."""
         return self.compare(unlearned, retrained, problem).values
 
     def described(self, problem: UnlearningProblem) -> Mapping[str, Quantity]:
@@ -153,3 +167,9 @@ class Evaluation(Callback):
 def keyed(name: str, values: Mapping[str, Any]) -> dict[str, float]:
     """Numbers under their table keys `<evaluation>/<quantity>`."""
     return {f"{name}/{quantity}": float(value) for quantity, value in values.items()}
+
+
+def utility_split(problem_splits: Collection[str]) -> str:
+    """The test examples whose accuracy a method should keep: those of kept classes, where whole
+    classes are forgotten."""
+    return "retain_test" if "retain_test" in problem_splits else "test"

@@ -22,6 +22,7 @@ class EpsilonHat(Evaluation):
 
     splits = ("forget",)
     min_models = 8
+    remembers = ("median",)
     wants_models = 80
     over_examples = {"median": ("epsilon_hat", "median")}
     quantities = {

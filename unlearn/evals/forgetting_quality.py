@@ -1,11 +1,9 @@
 """Forgetting quality of the NeurIPS 2023 unlearning competition, and its final score."""
 
-from collections.abc import Mapping
+import math
 
-import torch
-from torch import Tensor
-
-from unlearn.evals.base import Comparison, Evaluation, Quantity
+from unlearn.evals.base import Comparison, Evaluation, Quantity, utility_split
+from unlearn.metrics.accuracy import accuracies, is_right
 from unlearn.metrics.epsilon import median_epsilon
 from unlearn.metrics.forgetting import (
     Protocol,
@@ -20,12 +18,12 @@ from unlearn.storage.predictions import Population
 class ForgettingQuality(Evaluation):
     """Every forget example gets an epsilon, the most that attacks can tell unlearned from retrained
     models on it; small epsilons earn up to one point, large ones none; the score is the mean.
-    The final score multiplies it by retain and test accuracy over those of retrained models.
+    The final score multiplies it by retain and test accuracy over those of retrained models; where
+    whole classes are forgotten, test accuracy is of the kept ones, and no factor is above 1:
+    keeping the class must not pay.
     Higher is better, up to what retrained models get against each other with as many models.
 
-    Scores of two protocols, deltas or numbers of models never compare. The interval over models is
-    the spread of the `exact` protocol's replicates around the value, since the competition's grid
-    is too slow to be repeated; the two differ by the width of the grid.
+    Scores of two protocols, deltas or numbers of models never compare.
 
     Source: Triantafillou et al., Are we making progress in unlearning? Findings from the first
     NeurIPS unlearning competition (arXiv 2406.09073).
@@ -37,6 +35,7 @@ class ForgettingQuality(Evaluation):
     """
 
     splits = ("retain", "forget", "test")
+    optional_splits = ("retain_test",)
     tasks = ("classification",)
     min_models = 8
     wants_models = 512
@@ -57,7 +56,7 @@ class ForgettingQuality(Evaluation):
             population.seeds,
             {
                 **population.reduce(statistic, "forget").logits,
-                **population.reduce(is_right, "retain", "test").logits,
+                **population.reduce(is_right, "retain", utility_split(population.logits)).logits,
             },
             population.targets,
             population.index,
@@ -66,27 +65,22 @@ class ForgettingQuality(Evaluation):
     def compare(
         self, unlearned: Population, retrained: Population, problem: UnlearningProblem
     ) -> Comparison:
-        return self._compare(unlearned, retrained, self.protocol)
-
-    def resampled(
-        self, unlearned: Population, retrained: Population, problem: UnlearningProblem
-    ) -> Mapping[str, float]:
-        protocol: Protocol = "exact" if self.protocol == "competition" else self.protocol
-        return self._compare(unlearned, retrained, protocol).values
-
-    def _compare(
-        self, unlearned: Population, retrained: Population, protocol: Protocol
-    ) -> Comparison:
         quality = forgetting_quality(
             retrained.logits["forget"],
             unlearned.logits["forget"],
             retrained.targets["forget"],
-            protocol,
+            self.protocol,
             self.delta,
         )
+        test = utility_split(unlearned.logits)
         final = competition_score(
             quality.score,
-            *(accuracies(p, name) for name in ("retain", "test") for p in (unlearned, retrained)),
+            *(
+                accuracies(models.logits[name], models.targets[name])
+                for name in ("retain", test)
+                for models in (unlearned, retrained)
+            ),
+            most=math.inf if test == "test" else 1.0,
         )
         return Comparison(
             {
@@ -95,17 +89,5 @@ class ForgettingQuality(Evaluation):
                 "median_epsilon": median_epsilon(quality.epsilons),
             },
             {"epsilon": quality.epsilons, "points": quality.points},
-            f"{protocol}, delta {quality.delta:g}",
+            f"{self.protocol}, delta {quality.delta:g}",
         )
-
-
-def is_right(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 where the largest logit is the target's, `(models, examples)`."""
-    return (logits.argmax(-1) == targets).double()
-
-
-def accuracies(population: Population, split: str) -> Tensor:
-    """Accuracy of each model `(models,)`, from logits or from what `is_right` made of them."""
-    values = population.logits[split]
-    right = is_right(values, population.targets[split]) if values.ndim == 3 else values
-    return torch.mean(right, 1)

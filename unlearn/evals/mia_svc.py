@@ -2,13 +2,11 @@
 
 from typing import get_args
 
-import torch
 from torch import nn
 
 from unlearn.evals.base import Evaluation, Outputs, Quantity
 from unlearn.metrics.membership import MembershipStatistic, svc_attack
 from unlearn.problem import UnlearningProblem
-from unlearn.storage.predictions import BySplit, Predictions
 
 STATISTICS: tuple[MembershipStatistic, ...] = get_args(MembershipStatistic)
 
@@ -36,32 +34,10 @@ class MiaSvc(Evaluation):
     def compute(
         self, outputs: Outputs, problem: UnlearningProblem, net: nn.Module
     ) -> dict[str, float]:
-        return {name: non_members(outputs.unlearned, name, self.legacy) for name in STATISTICS}
-
-
-def non_members(
-    outputs: BySplit, statistic: MembershipStatistic = "confidence", legacy: bool = False
-) -> float:
-    """Share of forget examples called unseen; retain and test are cut to one size."""
-    size = min(len(outputs["retain"].targets), len(outputs["test"].targets))
-    retain, test = fixed_sample(outputs["retain"], size), fixed_sample(outputs["test"], size)
-    forget = outputs["forget"]
-    return svc_attack(
-        retain.logits,
-        retain.targets,
-        test.logits,
-        test.targets,
-        forget.logits,
-        forget.targets,
-        statistic,
-        legacy,
-    )
-
-
-def fixed_sample(predictions: Predictions, size: int) -> Predictions:
-    """The same `size` examples whenever it is asked of the same split; all if there are fewer."""
-    count = len(predictions.targets)
-    if count <= size:
-        return predictions
-    rows = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:size].sort().values
-    return Predictions(predictions.logits[rows], predictions.targets[rows], predictions.index[rows])
+        retain, forget, test = (outputs.unlearned[name] for name in self.splits)
+        size = min(len(retain), len(test))
+        retain, test = retain.sample(size), test.sample(size)
+        return {
+            name: svc_attack(*retain.pair, *test.pair, *forget.pair, name, self.legacy)
+            for name in STATISTICS
+        }

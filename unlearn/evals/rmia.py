@@ -29,7 +29,7 @@ class RMIA(Evaluation):
     wants_models = 64
     over_examples = {"accuracy": ("rmia", "mean")}
     quantities = {
-        "accuracy": Quantity("RMIA accuracy", "lower", unit="%"),
+        "accuracy": Quantity("RMIA accuracy", "lower", unit="%", headline=True),
         "auc": Quantity("RMIA AUC", "closer", 0.5, headline=True),
         "tpr_1_percent": Quantity("RMIA TPR at 1 % FPR", "closer", 0.01, "%"),
     }

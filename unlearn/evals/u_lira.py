@@ -19,6 +19,7 @@ class ULiRA(Evaluation):
 
     splits = ("forget",)
     min_models = 8
+    remembers = ("accuracy",)
     wants_models = 64
     over_examples = {"accuracy": ("u_lira", "mean")}
     quantities = {

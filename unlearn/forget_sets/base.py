@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from unlearn.data.tables import Table
@@ -27,6 +28,40 @@ class ForgetRule(ABC):
             UserError: the rule does not fit the table.
         """
 
+    def control(self, train: Table, forgotten: Tensor, task: Task, seed: int) -> Tensor:
+        """Another forget set of the same rule and size, from examples that are not forgotten.
+
+        A control run makes a model forget it that never saw the forget set. Here: drawn at random,
+        with as many examples of every class as the forget set has wherever there are so many.
+
+        Args:
+            train: the training table.
+            forgotten: rows `(F,)` of the forget set.
+            task: what is predicted.
+            seed: of the draw.
+
+        Returns:
+            Rows `(F,)`, none of them in `forgotten`.
+
+        Raises:
+            UserError: there is no such set, and why.
+        """
+        rest = remaining(train, forgotten)
+        if len(rest) <= len(forgotten):
+            raise UserError(
+                f"control=true: {len(forgotten)} examples are forgotten and {len(rest)} are left, "
+                "too few for another forget set and a retain set; forget less"
+            )
+        order = rest[torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed))]
+        if not task.is_classification:
+            return order[: len(forgotten)]
+        chosen = []
+        for label, count in zip(*train.targets[forgotten].unique(return_counts=True), strict=True):
+            chosen.append(order[train.targets[order] == label][:count])
+        drawn = torch.cat(chosen)
+        spare = order[~torch.isin(order, drawn)]
+        return torch.cat([drawn, spare[: len(forgotten) - len(drawn)]])
+
     def select_test(self, test: Table, task: Task) -> Tensor | None:
         """Test rows `(K,)` that show what is forgotten (a class, say); None where nothing does."""
         return None
@@ -34,6 +69,23 @@ class ForgetRule(ABC):
     def forget_classes(self) -> tuple[int, ...]:
         """Class ids that vanish as a whole, as class-wise methods need them; else empty."""
         return ()
+
+
+def remaining(train: Table, forgotten: Tensor) -> Tensor:
+    """Rows of the training table that are not in the forget set, in order."""
+    keep = torch.ones(len(train), dtype=torch.bool)
+    keep[forgotten] = False
+    return keep.nonzero().squeeze(1)
+
+
+def no_control(what: str) -> UserError:
+    """Why whole classes have no control runs."""
+    return UserError(
+        f"control=true: {what} forgotten as a whole has no control runs. They would be models "
+        "without two classes: the class that vanished before is as unknown to them as to a "
+        "retrained model, but they have one class less to choose from on its images, so that even "
+        "models without any memory would be told apart. Compare with retrained models instead"
+    )
 
 
 def check_amount(count: int | None, fraction: float | None) -> None:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
-from unlearn.forget_sets.base import ForgetRule, check_amount, resolve_amount
+from unlearn.forget_sets.base import ForgetRule, check_amount, remaining, resolve_amount
 
 
 class RandomForget(ForgetRule):
@@ -27,3 +27,10 @@ class RandomForget(ForgetRule):
         count = resolve_amount(self.count, self.fraction, len(train))
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(self.seed))
         return order[:count]
+
+    def control(self, train: Table, forgotten: Tensor, task: Task, seed: int) -> Tensor:
+        """As many examples, drawn uniformly from the others."""
+        rest = remaining(train, forgotten)
+        count = resolve_amount(len(forgotten), None, len(rest))
+        order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(seed))
+        return rest[order[:count]]

@@ -10,7 +10,7 @@ from torch import Tensor
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
 from unlearn.errors import UserError
-from unlearn.forget_sets.base import ForgetRule, check_amount, resolve_amount
+from unlearn.forget_sets.base import ForgetRule, check_amount, remaining, resolve_amount
 
 
 class ScoreForget(ForgetRule):
@@ -45,6 +45,18 @@ class ScoreForget(ForgetRule):
         scores = read_scores(Path(self.file), len(train))
         count = resolve_amount(self.count, self.fraction, len(train))
         return scores.argsort(stable=True, descending=self.take == "highest")[:count]
+
+    def control(self, train: Table, forgotten: Tensor, task: Task, seed: int) -> Tensor:
+        """Half, drawn at random, of the examples that come next by score: twice as many as are
+        forgotten, wherever there are so many."""
+        assert self.file is not None
+        scores = read_scores(Path(self.file), len(train))
+        rest = remaining(train, forgotten)
+        count = resolve_amount(len(forgotten), None, len(rest))
+        order = scores[rest].argsort(stable=True, descending=self.take == "highest")
+        near = rest[order[: min(2 * count, len(rest) - 1)]]
+        drawn = torch.randperm(len(near), generator=torch.Generator().manual_seed(seed))
+        return near[drawn[:count]]
 
 
 def read_scores(path: Path, count: int) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
 from unlearn.errors import UserError
-from unlearn.forget_sets.base import ForgetRule
+from unlearn.forget_sets.base import ForgetRule, no_control
 
 
 class SubclassForget(ForgetRule):
@@ -42,3 +42,6 @@ class SubclassForget(ForgetRule):
 
     def select_test(self, test: Table, task: Task) -> Tensor:
         return self._rows(test)
+
+    def control(self, train: Table, forgotten: Tensor, task: Task, seed: int) -> Tensor:
+        raise no_control("a fine class")

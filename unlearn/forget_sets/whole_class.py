@@ -6,7 +6,7 @@ from torch import Tensor
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
 from unlearn.errors import UserError
-from unlearn.forget_sets.base import ForgetRule
+from unlearn.forget_sets.base import ForgetRule, no_control
 
 
 class ClassForget(ForgetRule):
@@ -40,3 +40,6 @@ class ClassForget(ForgetRule):
 
     def forget_classes(self) -> tuple[int, ...]:
         return tuple(self.classes)
+
+    def control(self, train: Table, forgotten: Tensor, task: Task, seed: int) -> Tensor:
+        raise no_control("a class")

@@ -1,7 +1,7 @@
 """The contract of an unlearning method: `requires`, `prepare()`, `phases()`, `loss(batch)`."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -10,7 +10,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from unlearn.data.loaders import Augment, Loader, PairedLoader
+from unlearn.data.loaders import Augment, LastBatch, Loader, PairedLoader
 from unlearn.data.splits import Batch, Pair, Split
 from unlearn.errors import UserError
 from unlearn.recipes.recipe import OptimizerFactory, SchedulerFactory
@@ -29,14 +29,17 @@ class Phase:
             shorter side cycled), or a `Split` of the method's own making.
         epochs: passes over `data`.
         optimizer: from parameters to optimizer.
-        batch_size: examples a step (of each side when paired).
+        batch_size: examples a step at most (of each side when paired).
         loss: the equation of this phase; None = the method's `loss`.
         scheduler: from (optimizer, steps of the phase, steps an epoch) to a per-step schedule.
         order: `shuffled` anew every epoch, or `stored`.
         augment: batched augmentation, None = none.
         mode: network mode, `train` or `eval` (dropout off, frozen batch-norm statistics).
         gradient_clip: largest gradient norm, None = no clipping.
-        drop_last: leave out a last batch that is not full.
+        last_batch: what becomes of examples that fill no batch: `spread` over all batches, which
+            get one size; `keep`, a short last batch; `drop`. None = `spread` when shuffled, so that
+            no result hangs on the remainder; `keep` in stored order, which is there to follow an
+            authors' loader batch by batch.
         parameters: what the optimizer gets (parameters or groups); None = the whole network.
         before: run once when the phase starts, before its optimizer is built.
     """
@@ -52,7 +55,7 @@ class Phase:
     augment: Augment | None = None
     mode: Literal["train", "eval"] = "train"
     gradient_clip: float | None = None
-    drop_last: bool = False
+    last_batch: LastBatch | None = None
     parameters: Sequence[Any] | None = None
     before: Callable[[], None] | None = None
 
@@ -94,6 +97,12 @@ class UnlearningMethod(LightningModule):
     def loss(self, batch: Any) -> Tensor:
         """The paper's equation on one batch (a `Batch`, or a `Pair` for paired data)."""
         raise NotImplementedError(f"{type(self).__name__} has a phase without a loss")
+
+    def step_kind(self, batch: Any) -> Hashable:
+        """What the work of a step depends on within its phase: steps of one kind cost the same.
+        Its cost is counted on the first step of every kind; by default the sizes decide."""
+        sides = batch if isinstance(batch, Pair) else (batch,)
+        return tuple(side.x.shape for side in sides)
 
     def content(self, seed: int) -> dict[str, str]:
         """Of values that name files, what is in the files that a run of `seed` reads: a run is
@@ -143,6 +152,11 @@ class UnlearningMethod(LightningModule):
         return self._phases[self._phase]
 
     @property
+    def phase_number(self) -> int:
+        """Number of the phase that is running."""
+        return self._phase
+
+    @property
     def planned_phases(self) -> Sequence[Phase]:
         """All phases of the run, fixed by `start`."""
         return self._phases
@@ -181,14 +195,15 @@ class UnlearningMethod(LightningModule):
         return self._side(phase, split)
 
     def _side(self, phase: Phase, split: Split) -> Loader:
+        shuffled = phase.order == "shuffled"
         return self.data.loader(
             split,
             phase.batch_size,
             device=self.device,
-            generator=self.generator if phase.order == "shuffled" else None,
+            generator=self.generator if shuffled else None,
             augment=phase.augment,
             augment_generator=self.device_generator,
-            drop_last=phase.drop_last,
+            last_batch=phase.last_batch or ("spread" if shuffled else "keep"),
             share=self.data.share,
         )
 

@@ -76,7 +76,9 @@ class GISA(UnlearningMethod):
     def prepare(self) -> None:
         importances = [
             batch_importances(
-                self.net, self.task, self.data.loader(split, self.batch_size, device=self.device)
+                self.net,
+                self.task,
+                self.data.loader(split, self.batch_size, device=self.device, last_batch="spread"),
             )
             for split in (self.data.forget, self.data.retain)
         ]

@@ -125,10 +125,17 @@ class GKT(UnlearningMethod):
             )
         ]
 
+    def step_kind(self, batch: Batch) -> bool:
+        """Whether the step trains the generator."""
+        return self.step_of_cycle < self.generator_steps
+
+    @property
+    def step_of_cycle(self) -> int:
+        return self.steps_done % (self.generator_steps + self.student_steps)
+
     def loss(self, batch: Batch) -> Tensor:
-        step = self.steps_done % (self.generator_steps + self.student_steps)
-        generating = step < self.generator_steps
-        if step == 0:
+        generating = self.step_of_cycle < self.generator_steps
+        if self.step_of_cycle == 0:
             self.latents = self.draw_latents()
         # Whoever is not trained gets no gradient, and the optimizer leaves it alone.
         self.net.requires_grad_(not generating)

@@ -36,14 +36,15 @@ class SSD(UnlearningMethod):
     Source: Foster, Schoepf, Brintrup, Fast Machine Unlearning Without Retraining Through Selective
     Synaptic Dampening, AAAI 2024 (arXiv 2308.07707).
     Reads: the forget set and the retain set.
-    Differs from the official code: none in the update. `reference: retain` is the form of the GISA
-    report, which measures against the retain set alone.
+    Differs from the official code: examples that fill no batch are spread over all batches; the
+    squared gradient of a short last batch, noisier than the others, would count as much as theirs.
+    `reference: retain` is the form of the GISA report, which measures against the retain set alone.
 
     Args:
         alpha: selection threshold, > 0.
         dampening: the paper's lambda, > 0.
         reference: `full`, retain then forget set; or `retain`.
-        batch_size: examples whose mean gradient is squared; the same for both sets.
+        batch_size: examples whose mean gradient is squared, at most; the same for both sets.
     """
 
     requires = ("retain", "forget")
@@ -66,7 +67,9 @@ class SSD(UnlearningMethod):
         reference = self.data.split("mixed" if self.reference == "full" else "retain")
         forget, full = (
             batch_importances(
-                self.net, self.task, self.data.loader(split, self.batch_size, device=self.device)
+                self.net,
+                self.task,
+                self.data.loader(split, self.batch_size, device=self.device, last_batch="spread"),
             )
             for split in (self.data.forget, reference)
         )

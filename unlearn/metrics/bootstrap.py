@@ -6,7 +6,7 @@ else's random numbers change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,32 +15,23 @@ import torch
 from scipy.stats import wilcoxon
 from torch import Tensor
 
+from unlearn.metrics.differences import holm
+from unlearn.metrics.intervals import Interval
 from unlearn.metrics.validation import require
+
+__all__ = [
+    "Interval",
+    "Location",
+    "PairedDifference",
+    "bootstrap_examples",
+    "bootstrap_models",
+    "holm",
+    "paired_difference",
+]
 
 Location = Literal["mean", "median"]
 # Drawn values held at once (64 MB of float64).
 _CHUNK = 1 << 23
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with its bootstrap interval.
-
-    Attributes:
-        estimate: the statistic of all data.
-        low: lower end.
-        high: upper end.
-        level: coverage aimed at, 0.95 by default.
-        over: what was resampled: ``examples`` or ``models`` (or what the caller paired).
-        replicates: number of bootstrap replicates.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    level: float
-    over: str
-    replicates: int
 
 
 @dataclass(frozen=True)
@@ -188,31 +179,6 @@ def paired_difference(
     kept = _clean(differences, "first", location)
     p_value = 1.0 if not kept.any() else float(wilcoxon(kept.cpu().numpy()).pvalue)
     return PairedDifference(interval, p_value, kept.numel())
-
-
-def holm(p_values: Tensor | Sequence[float]) -> Tensor:
-    """Holm's step-down correction: p-values that hold for the whole table at once.
-
-    Args:
-        p_values: ``(m,)`` in [0, 1], one for each comparison of the table.
-
-    Returns:
-        ``(m,)`` float64 adjusted p-values in the order given; compare them with the usual level.
-
-    Raises:
-        ValueError: wrong shape, values outside [0, 1] or NaN.
-
-    Source: Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scand. J. Stat. 1979.
-    """
-    p = torch.as_tensor(p_values, dtype=torch.float64)
-    require(p.ndim == 1, "p_values", "expected shape (m,)")
-    require(bool(((p >= 0) & (p <= 1)).all()), "p_values", "must lie in [0, 1]")
-    if p.numel() == 0:
-        return p
-    ordered, order = p.sort()
-    remaining = torch.arange(p.numel(), 0, -1, dtype=torch.float64)
-    adjusted = (ordered * remaining).cummax(0).values.clamp(max=1)
-    return torch.empty_like(p).scatter(0, order, adjusted)
 
 
 def _check_options(location: str, replicates: int, level: float) -> None:

@@ -49,6 +49,45 @@ def js(p_logits: Tensor, q_logits: Tensor) -> float:
     return float((_kl(log_p, log_m) + _kl(log_q, log_m)).mean() / 2)
 
 
+def distances_to(references: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    """Distances of one model to each of many, averaged over examples.
+
+    Args:
+        references: ``(M, N, C)`` log-probabilities of the reference models, see `log_softmax`.
+        logits: ``(N, C)`` of the model.
+
+    Returns:
+        ``(M,)`` float64 by name: `kl` (of the reference from the model) and `js` in nats,
+        `activation_distance`, `agreement`, each as the function of one pair defines it.
+
+    Raises:
+        ValueError: shapes differ, NaN or infinite values.
+    """
+    require(references.ndim == 3, "references", "expected shape (M, N, C)")
+    require(references.shape[1:] == logits.shape, "logits", "shape differs from the references'")
+    log_q = log_softmax(logits)
+    found: dict[str, list[Tensor]] = {
+        name: [] for name in ("kl", "js", "activation_distance", "agreement")
+    }
+    classes = log_q.argmax(1)
+    for log_p in references:
+        log_m = _log_mixture(log_p, log_q)
+        found["kl"].append(_kl(log_p, log_q).mean())
+        found["js"].append((_kl(log_p, log_m) + _kl(log_q, log_m)).mean() / 2)
+        found["activation_distance"].append((log_p.exp() - log_q.exp()).norm(dim=1).mean())
+        found["agreement"].append((log_p.argmax(1) == classes).double().mean())
+    return {name: torch.stack(values) for name, values in found.items()}
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Log-probabilities in float64, of finite logits.
+
+    Raises:
+        ValueError: NaN or infinite logits.
+    """
+    return finite(logits, "logits").double().log_softmax(-1)
+
+
 def zrf(unlearned_logits: Tensor, incompetent_logits: Tensor, legacy: bool = False) -> float:
     """Zero Retrain Forgetting: 1 minus the JS divergence to an untrained network's outputs.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unlearn.metrics.statistics import hinge_margin, population_statistic
-from unlearn.metrics.validation import check_delta, check_fraction, require
+from unlearn.metrics.validation import check_delta, require
 
 # Offset of both logarithms in epsilon-hat, part of its published definition.
 _SMOOTHING = 1e-8
@@ -14,9 +14,7 @@ _SMOOTHING = 1e-8
 _SIGMA_FLOOR = 1e-12
 
 
-def epsilon_from_rates(
-    fpr: Tensor | float, fnr: Tensor | float, delta: float, smoothing: float = 0.0
-) -> Tensor:
+def rates_to_epsilon(fpr: Tensor, fnr: Tensor, delta: float, smoothing: float = 0.0) -> Tensor:
     """Privacy loss epsilon that an attack with these error rates demonstrates at a given delta.
 
     epsilon = max( ln(1 - delta - fpr) - ln fnr , ln(1 - delta - fnr) - ln fpr ), where a term with
@@ -32,21 +30,12 @@ def epsilon_from_rates(
         smoothing: added inside all four logarithms; 0 for the plain definition.
 
     Returns:
-        Float64 tensor of the broadcast shape, in nats; lower means harder to tell apart.
-
-    Raises:
-        ValueError: a rate outside [0, 1] or NaN, ``delta`` outside [0, 1).
+        The broadcast shape in the precision of the inputs, in nats; lower means harder to tell
+        apart.
 
     Source: Kairouz et al., The Composition Theorem for Differential Privacy, arXiv 1311.0776, as
     used by Triantafillou et al., Are we making progress in unlearning?, arXiv 2406.09073.
     """
-    delta = check_delta(delta)
-    rates = torch.broadcast_tensors(check_fraction(fpr, "fpr"), check_fraction(fnr, "fnr"))
-    return rates_to_epsilon(rates[0], rates[1], delta, smoothing)
-
-
-def rates_to_epsilon(fpr: Tensor, fnr: Tensor, delta: float, smoothing: float = 0.0) -> Tensor:
-    """`epsilon_from_rates` without checks, in the precision of its inputs."""
     first = (1 - delta - fpr + smoothing).log() - (fnr + smoothing).log()
     second = (1 - delta - fnr + smoothing).log() - (fpr + smoothing).log()
     epsilon = torch.fmax(first, second)
@@ -130,21 +119,6 @@ def log_likelihood_ratios(
     return score[: len(retrained_h)], score[len(retrained_h) :]
 
 
-def error_curve(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-    """Error rates of "score >= t" for every distinct score t, from the highest down.
-
-    Args:
-        positive: ``(..., P)`` scores.
-        negative: ``(..., Q)`` scores, same leading axes.
-
-    Returns:
-        False positive and false negative rates, ``(..., P + Q)`` float64 each. Both are NaN at
-        positions inside a run of equal scores, which no threshold separates.
-    """
-    true_positive_rate, fpr = _rates_above(positive, negative)
-    return fpr, 1 - true_positive_rate
-
-
 def largest_epsilon(fpr: Tensor, fnr: Tensor, delta: float, smoothing: float = 0.0) -> Tensor:
     """Largest epsilon over the last axis of error rates; NaN entries and discarded rules ignored.
 
@@ -152,7 +126,7 @@ def largest_epsilon(fpr: Tensor, fnr: Tensor, delta: float, smoothing: float = 0
         fpr: ``(..., T)`` false positive rates.
         fnr: ``(..., T)`` false negative rates.
         delta: in [0, 1).
-        smoothing: see `epsilon_from_rates`.
+        smoothing: see `rates_to_epsilon`.
 
     Returns:
         ``(...)`` in nats, NaN where no rule is left.

@@ -189,6 +189,8 @@ def competition_score(
     retain_accuracy_retrained: Tensor | float,
     test_accuracy_unlearned: Tensor | float,
     test_accuracy_retrained: Tensor | float,
+    *,
+    most: float = math.inf,
 ) -> float:
     """Final score of the competition: F x (RA_U / RA_R) x (TA_U / TA_R).
 
@@ -199,6 +201,8 @@ def competition_score(
         retain_accuracy_retrained: the same of the retrained models.
         test_accuracy_unlearned: the same on the test set.
         test_accuracy_retrained: the same of the retrained models.
+        most: largest factor of utility; 1 gives no credit for more accuracy than retraining has.
+            The competition knows no bound.
 
     Returns:
         The score, at least 0; higher is better. Above F where utility beats retraining.
@@ -224,7 +228,7 @@ def competition_score(
         require(value >= 0 and not lowest_wrong, argument, f"not usable as an accuracy: {value}")
     retain = mean["retain_accuracy_unlearned"] / mean["retain_accuracy_retrained"]
     test = mean["test_accuracy_unlearned"] / mean["test_accuracy_retrained"]
-    return forgetting * retain * test
+    return forgetting * min(retain, most) * min(test, most)
 
 
 def _notebook_epsilons(

@@ -15,15 +15,12 @@ from unlearn.metrics.statistics import (
     reduce_population,
     true_class_probability,
 )
-from unlearn.metrics.tug_of_war import tug_of_war, tug_of_war_membership
 from unlearn.metrics.validation import check_populations, require
 
 __all__ = [
     "AttackResult",
     "klom",
     "rmia",
-    "tug_of_war",
-    "tug_of_war_membership",
     "u_lira",
 ]
 

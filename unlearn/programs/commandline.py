@@ -11,6 +11,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf.errors import OmegaConfBaseException
 
 from unlearn.errors import UserError
+from unlearn.programs.folders import shipped
 
 INTERRUPTED = 130  # what shells call an end by Ctrl-C
 # OpenMP threads that wait for each other spin. At the default they spin so long that one other busy
@@ -18,7 +19,7 @@ INTERRUPTED = 130  # what shells call an end by Ctrl-C
 # machine.
 SPINS = "10000"
 NULL_GROUP = "Config group override must be a string"  # Hydra's words for group=null
-STUDIES = "multirun_sweeps"  # the folder of studies, beside `conf`
+STUDIES = "multirun_sweeps"
 
 
 def start(main: Callable[[], object]) -> None:
@@ -68,8 +69,7 @@ def _what_there_is(error: MissingConfigException) -> str:
     folders = [Path(folder) for folder in re.findall(r"path=file://(.*)", str(error))]
     found = {file.stem for folder in folders for file in folder.glob("*.yaml")} - {"common"}
     text = f"no {missing}.yaml; --config-name is one of {', '.join(sorted(found))}"
-    elsewhere = [folder.parent / STUDIES for folder in folders]
-    studies = {file.stem for folder in elsewhere for file in folder.glob("*.yaml")} - found
+    studies = {file.stem for file in shipped(STUDIES).glob("*.yaml")} - found
     if studies:
         text += f"; or, with --config-dir {STUDIES}, of {', '.join(sorted(studies))}"
     return text

@@ -11,7 +11,7 @@ from unlearn.comparison.groups import method_groups, reference_group
 from unlearn.comparison.notes import notes_of
 from unlearn.comparison.provenance import provenance_of
 from unlearn.comparison.result import ComparisonReport
-from unlearn.errors import UserError
+from unlearn.errors import UserError, command
 from unlearn.programs.console import say
 from unlearn.programs.job import Job
 from unlearn.programs.plan import EvaluatePlan, plan_comparison
@@ -45,40 +45,37 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
     references, yardstick = plan.references, plan.yardstick
     problem = references.problem
     words = f" {references.command}".rstrip()
-    groups, left_out = method_groups(plan.runs, problem, references.retain_examples)
+    found = method_groups(plan.runs, problem, references.retain_examples)
+    groups = found.groups
     retrained = reference_group(references, "retrained", words)
     if not groups:
         raise UserError(
             f"{plan.runs} holds no finished run of this problem ({problem.name}): make "
-            f"some with  python unlearn.py method=gisa seeds=8{words}"
+            f"some with  {command('unlearn')} method=gisa seeds=8{words}"
         )
     if not len(retrained):
         raise UserError(
             f"{references.store.root} holds no retrained model of this problem: run first  "
-            f"python train.py seeds=16{words}"
+            f"{command('train')} seeds=16{words}"
         )
     nothing = [g for g in groups if g.kind == "do-nothing"]
     originals = reference_group(references, "original", words)
     if not nothing or len(originals) > max(map(len, nothing)):
         nothing = [originals] if len(originals) else nothing
     chosen = [*nothing, *(g for g in groups if g.kind == "method")]
-    compared = compare_groups(yardstick, retrained, chosen, plan.resampling)
-    used = {key for row in compared.rows for key in row.numbers}
+    compared = compare_groups(yardstick, retrained, chosen, plan.resampling, found.controls)
     return ComparisonReport(
         name=problem.name,
         digest=problem.digest,
         synthetic=problem.synthetic,
         task=problem.task.kind,
         sizes={name: len(split) for name, split in problem.splits.items()},
-        quantities={key: q for key, q in yardstick.quantities.items() if key in used},
-        populations=frozenset(
-            f"{name}/{quantity}"
-            for name, evaluation in yardstick.of_populations.items()
-            for quantity in evaluation.quantities
-        ),
+        quantities=compared.quantities,
+        populations=compared.populations,
+        level=plan.resampling.level,
         rows=compared.rows,
         pairs=compared.pairs,
-        notes=notes_of(yardstick.evaluations, retrained, chosen, plan.resampling, left_out),
+        notes=notes_of(yardstick.evaluations, retrained, chosen, found, plan.resampling.level),
         provenance=provenance_of(plan.overrides, retrained, chosen),
         forget_index=problem.splits["forget"].index,
         forget_targets=problem.splits["forget"].targets,

@@ -20,7 +20,7 @@ from unlearn.training.processes import is_first, leave
 
 # What states a problem and its reference models on a command line.
 PROBLEM = ("dataset", "model", "forget", "recipe", "trainer", "paths", "experiment", "references")
-NOT_PROBLEM = ("references.retrained", "references.missing")
+NOT_PROBLEM = ("references.retrained=", "references.missing=")
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ class Job:
     def problem_overrides(self) -> str:
         """The overrides that state the problem, for a command line that makes its references."""
         kept = [o for o in self.overrides if o.lstrip("+~").split("=")[0].split(".")[0] in PROBLEM]
-        kept = [
-            o for o in kept if not o.startswith(("references.retrained=", "references.missing="))
-        ]
+        kept = [o for o in kept if not o.startswith(NOT_PROBLEM)]
         return " ".join(f"'{o}'" if " " in o else o for o in kept)
 
 

@@ -82,6 +82,7 @@ class UnlearnOptions(Common):
     seed: int
     seeds: Seeds
     original_seed: int | Literal["seed"]
+    control: bool
     overwrite: bool
     save_model: bool
     table: bool | None
@@ -94,5 +95,5 @@ class EvaluateOptions(Common):
 
     eval: dict[str, Any]
     logger: dict[str, Any]
-    bootstrap: Resampling
+    resampling: Resampling
     pictures: bool

@@ -65,11 +65,31 @@ class MethodChoice:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One unlearning run: its seed, the original model it starts from, where its record goes."""
+    """One unlearning run.
+
+    Attributes:
+        seed: of the run.
+        role: kind of the model it starts from; retrained for control runs.
+        start: seed of that model.
+        problem: what its method sees; of a control run not the problem it is evaluated on.
+        folder: where its record goes.
+    """
 
     seed: int
-    original_seed: int
+    role: Role
+    start: int
+    problem: UnlearningProblem
     folder: Path
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it forgets another set, from a model that never saw the forget set."""
+        return self.role == "retrained"
+
+    @property
+    def original_seed(self) -> int | None:
+        """Seed of the original model it starts from, None for control runs."""
+        return None if self.is_control else self.start
 
 
 @dataclass(frozen=True)
@@ -113,7 +133,7 @@ class UnlearnPlan:
     @cached_property
     def original_seeds(self) -> list[int]:
         """Seeds of the original models that the runs start from."""
-        return sorted({run.original_seed for run in self.runs})
+        return sorted({run.original_seed for run in self.runs if run.original_seed is not None})
 
 
 @dataclass(frozen=True)
@@ -174,23 +194,28 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     problem = references.problem
     try:
         prototype.check_supports(problem.view(prototype.requires))
+        if options.control:
+            problem.control(seeds[0])
     except UserError as error:
         raise UnsupportedProblem(str(error)) from None
     retrained = _compared_with(options, references)
 
     def planned(seed: int) -> PlannedRun:
-        start = seed if options.original_seed == "seed" else options.original_seed
+        original = seed if options.original_seed == "seed" else options.original_seed
+        role: Role = "retrained" if options.control else "original"
+        start = control_start(original) if options.control else original
         values = {**options.method, **prototype.content(seed)}
         identity: list[Any] = [values, references.settings.precision]
-        if "original" in references.given:
-            identity.append(references.address("original", start).description)
+        if role in references.given:
+            identity.append(references.address(role, start).description)
         folder = (
             Path(options.paths.runs)
             / f"{problem.name}-{problem.digest[:10]}"
             / f"{method.name}-{canonical_digest(identity)[:8]}"
-            / f"original{start}_seed{seed}"
+            / f"{'control_' if options.control else ''}{role}{start}_seed{seed}"
         )
-        return PlannedRun(seed, start, folder)
+        seen = problem.control(seed) if options.control else problem
+        return PlannedRun(seed, role, start, seen, folder)
 
     return UnlearnPlan(
         references=references,
@@ -226,7 +251,7 @@ def plan_comparison(job: Job) -> EvaluatePlan:
     return EvaluatePlan(
         references=references,
         yardstick=_yardstick(job, options, references, retrained),
-        resampling=options.bootstrap,
+        resampling=options.resampling,
         runs=Path(options.paths.runs),
         report=Path(options.paths.report),
         pictures=options.pictures,
@@ -234,6 +259,12 @@ def plan_comparison(job: Job) -> EvaluatePlan:
         overrides=job.overrides,
         info=_run_info(job, references.problem, "comparison"),
     )
+
+
+def control_start(original: int) -> int:
+    """The retrained model that takes an original's place in a control run: every second one, so
+    that the others are left for comparisons with models that no control run started from."""
+    return 2 * original + 1
 
 
 def seeds_of(seed: int, seeds: Seeds) -> list[int]:
@@ -364,8 +395,9 @@ def references_of(job: Job, program: type[Common] = UnlearnOptions) -> Reference
 
 
 def _compared_with(options: Common, references: References) -> list[int]:
-    """Seeds of the retrained models that single runs are compared with."""
-    return list(range(options.references.retrained))
+    """Seeds of the retrained models that single runs are compared with: all that there are, and
+    as many as `references.retrained` says at least."""
+    return sorted({*range(options.references.retrained), *references.bank("retrained")})
 
 
 def _yardstick(

@@ -59,8 +59,10 @@ def carry_out(plan: UnlearnPlan) -> dict[str, Any]:
                 f"seed {run.seed} is complete and skipped (overwrite=true repeats it): {run.folder}"
             )
     records = [record for run in plan.runs if (record := read_record(run.folder)) is not None]
-    if plan.table and records and is_first():
-        print_run_table(plan.problem, _headline(plan), _reference_rows(plan), records)
+    if plan.table and records:
+        rows = _reference_rows(plan)  # by all processes: what the store lacks they make together
+        if is_first():
+            print_run_table(plan.problem, _headline(plan), rows, records)
     return {
         "folders": [str(run.folder) for run in plan.runs],
         "ran": len(todo),
@@ -78,11 +80,12 @@ def _sorted_out(
 
 
 def _resolve_references(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
-    originals = sorted({run.original_seed for run in runs})
+    originals = sorted({run.start for run in runs if run.role == "original"})
+    retrained = sorted({*plan.retrained, *(run.start for run in runs if run.role == "retrained")})
     references = plan.references
-    references.require({"original": originals, "retrained": plan.retrained})
+    references.require({"original": originals, "retrained": retrained})
     references.train_bank("original", originals, plan.at_once)
-    references.train_bank("retrained", plan.retrained)
+    references.train_bank("retrained", retrained)
 
 
 @contextmanager
@@ -115,9 +118,9 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
 
     def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
         method = plan.method.make()
-        views[seed] = problem.view(method.requires)
-        original = references.net("original", by_seed[seed].original_seed)
-        return method, original, views[seed]
+        run = by_seed[seed]
+        views[seed] = run.problem.view(method.requires)
+        return method, references.net(run.role, run.start), views[seed]
 
     def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:
         run = by_seed[seed]
@@ -207,6 +210,7 @@ def _document(
         "method": {"name": plan.method.name, "values": dict(plan.method.values)},
         "seed": run.seed,
         "original_seed": run.original_seed,
+        "control": _control(run),
         "metrics": _listed(metrics),
         "evaluations": {name: yardstick.digests[name] for name in yardstick.of_runs},
         "costs": dict(costs),
@@ -214,6 +218,13 @@ def _document(
         "versions": versions(),
         **plan.asked,
     }
+
+
+def _control(run: PlannedRun) -> dict[str, Any] | None:
+    """Of a control run, where it started and what it forgot."""
+    if not run.is_control:
+        return None
+    return {"retrained_seed": run.start, "forget_indices": run.problem.forget_rows.tolist()}
 
 
 def _listed(metrics: Mapping[str, float]) -> dict[str, float | None]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
 
@@ -28,7 +31,7 @@ def text(value: float, quantity: Quantity) -> str:
 def interval_text(number: Number, quantity: Quantity) -> str:
     """`[low, high]`, or nothing where there is no interval."""
     interval = number.interval
-    if interval is None or not math.isfinite(number.value) or math.isnan(interval.low):
+    if interval is None or not math.isfinite(number.value):
         return ""
     return f"[{text(interval.low, quantity)}, {text(interval.high, quantity)}]"
 
@@ -39,55 +42,117 @@ def heading(quantity: Quantity, arrow: bool = True) -> str:
     return f"{quantity.label}{unit}" + (f" {ARROWS[quantity.better]}" if arrow else "")
 
 
-def penalty(number: Number, quantity: Quantity, floor: Number | None) -> tuple[float, float, float]:
-    """How bad a number is, with an interval: lower is better, whatever the quantity.
+def penalty(value: float, quantity: Quantity, floor: Number | None) -> float:
+    """How bad a number is: lower is better, whatever the quantity.
 
     `closer` counts the distance to the retrained models, whose number is the noise floor's.
     """
-    interval = number.interval
-    low, high = (interval.low, interval.high) if interval else (math.nan, math.nan)
-    value = number.value
     if quantity.better == "higher":
-        return -value, -high, -low
+        return -value
     if quantity.better == "lower":
-        return value, low, high
-    target = floor.value if floor else math.nan
-    near, far = sorted((abs(low - target), abs(high - target)))
-    return abs(value - target), 0.0 if low <= target <= high else near, far
+        return value
+    return abs(value - (floor.value if floor else math.nan))
 
 
 def clear_winner(report: ComparisonReport, key: str) -> str | None:
-    """The method that is best by more than chance: its interval and the runner-up's are apart."""
+    """The method that is best by more than chance: it is told apart from the runner-up, both have
+    an original model for every run, and as many models."""
     quantity = report.quantities[key]
     floor = report.rows[0].numbers.get(key)
     ranked = sorted(
-        (
-            (*penalty(row.numbers[key], quantity, floor), row.label)
-            for row in report.of_kind("method")
-            if key in row.numbers
-            and not row.flags
-            and not math.isnan(penalty(row.numbers[key], quantity, floor)[0])
-        ),
-        key=lambda entry: entry[0],
+        (penalty(row.numbers[key].value, quantity, floor), row.label)
+        for row in report.of_kind("method")
+        if key in row.numbers
+        and not row.flags
+        and row.starts == "each"
+        and not math.isnan(penalty(row.numbers[key].value, quantity, floor))
     )
-    if len(ranked) < 2 or not ranked[0][2] < ranked[1][1]:
+    if len(ranked) < 2:
         return None
-    return ranked[0][3]
+    best, second = ranked[0][1], ranked[1][1]
+    apart = any(
+        pair.metric == key
+        and {pair.first, pair.second} == {best, second}
+        and pair.p_holm < 1 - report.level
+        for pair in report.pairs
+    )
+    return best if apart else None
 
 
-def headline_keys(report: ComparisonReport, populations: bool) -> list[str]:
-    """Keys shown first: of single models, or of populations."""
-    return [
-        key
-        for key, quantity in report.quantities.items()
-        if quantity.headline and (key in report.populations) == populations
-    ]
+@dataclass(frozen=True)
+class Section:
+    """Headline numbers that belong together.
+
+    Attributes:
+        title: what they are of, with the coverage of their intervals.
+        name: the same in a word, for labels.
+        keys: of the numbers.
+    """
+
+    title: str
+    name: str
+    keys: Sequence[str]
+
+
+def sections(report: ComparisonReport) -> list[Section]:
+    """The headline tables: single models, populations, memory and shift; empty ones left out."""
+    headline = [key for key, quantity in report.quantities.items() if quantity.headline]
+    level = f"{100 * report.level:g} % interval"
+    single = [key for key in headline if key not in report.populations]
+    memory = [key for key in headline if key.startswith((MEMORY, SHIFT))]
+    total = [key for key in headline if key in report.populations and key not in memory]
+    count = report.rows[0].models
+    found = (
+        Section(f"Single models: mean, {level}", "single", single),
+        Section(
+            f"Total: unlearned against retrained models, {count} of each, {level}", "total", total
+        ),
+        Section(
+            "Memory: unlearned against control models, which never saw the forget set; "
+            f"shift: control against retrained models; {level}",
+            "memory",
+            memory,
+        ),
+    )
+    return [section for section in found if section.keys]
 
 
 def models_text(row: Row) -> str:
     """How many models a row has and how they started."""
     starts = {"each": "", "one": ", one original", "": ""}[row.starts]
-    return f"n={len(row.runs)}{starts}"
+    controls = f", {row.controls} control" if row.controls else ""
+    return f"n={len(row.runs)}{starts}{controls}"
+
+
+def marks_text(number: Number) -> str:
+    """What the number is not told apart from: retraining `≈R`, doing nothing `≈0`."""
+    same = (("≈R", number.as_retrained), ("≈0", number.as_nothing))
+    return " ".join(mark for mark, alike in same if alike)
+
+
+MARKS = (
+    "≈R: not told apart from retraining (of memory: from having none); ≈0: not told apart from "
+    "doing nothing. Neither says that they are equal."
+)
+
+
+def detectable(report: ComparisonReport, keys: Sequence[str]) -> str:
+    """What differences so many models can show, in words; empty where nothing was tested."""
+    floor = report.rows[0]
+    parts = []
+    for key in keys:
+        sizes = [
+            pair.detectable
+            for pair in report.pairs
+            if pair.metric == key and floor.label in (pair.first, pair.second)
+        ]
+        sizes = [size for size in sizes if math.isfinite(size)]
+        if sizes:
+            quantity = report.quantities[key]
+            parts.append(f"{quantity.label} {text(statistics.median(sizes), quantity)}")
+    if not parts:
+        return ""
+    return "Differences to the noise floor found with probability 0.8: " + ", ".join(parts) + "."
 
 
 def protocols(report: ComparisonReport, keys: Sequence[str]) -> str:

@@ -12,18 +12,25 @@ from typing import Any
 
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.report.numbers import (
+    MARKS,
     clear_winner,
+    detectable,
     heading,
-    headline_keys,
     interval_text,
+    marks_text,
     models_text,
     protocols,
+    sections,
     text,
 )
+from unlearn.report.tables import PAIRS
 
 CAPTIONS = {
-    "forgetting_and_utility": "Each method with its 95 % intervals; grey is where retrained models "
-    "lie when one half of them is scored against the other.",
+    "forgetting_and_utility": "Each method with its intervals; grey is the same interval of "
+    "retrained models, one half of them scored against the other.",
+    "memory_and_shift": "Memory, what is left of the forget set in the models' answers, against "
+    "shift, what the method does to any model. Doing nothing has all memory and no shift; ideal "
+    "is both at the noise floor.",
     "epsilons": "How many forget examples have an epsilon up to the value below; a curve further "
     "left is harder to tell from retrained models. Black is the noise floor.",
     "error_trade_off": "Errors of an attacker who tells unlearned from retrained models; the "
@@ -36,14 +43,7 @@ ROW_CLASS = {"noise floor": "floor", "do-nothing": "nothing", "method": ""}
 def page_text(report: ComparisonReport, pictures: Mapping[str, Path]) -> str:
     """The page, pictures inlined; it needs no network and no other file."""
     template = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-    sections = [
-        _section(report, keys, title)
-        for title, keys in (
-            ("Single models", headline_keys(report, False)),
-            ("Populations of models", headline_keys(report, True)),
-        )
-        if keys
-    ]
+    tables = [_section(report, part.keys, escape(part.title)) for part in sections(report)]
     sizes = ", ".join(f"{name} {size}" for name, size in report.sizes.items())
     warning = '<p class="synthetic">These data are synthetic.</p>' if report.synthetic else ""
     return template.substitute(
@@ -52,7 +52,7 @@ def page_text(report: ComparisonReport, pictures: Mapping[str, Path]) -> str:
         digest=report.digest[:10],
         written=escape(str(report.provenance["written"])),
         synthetic=warning,
-        tables="".join(sections),
+        tables="".join(tables) + f'<p class="soft">{escape(MARKS)}</p>',
         notes="".join(f"<li>{escape(note)}</li>" for note in report.notes),
         pictures="".join(_figure(name, path) for name, path in pictures.items()),
         all=_all_numbers(report),
@@ -78,7 +78,7 @@ def _section(report: ComparisonReport, keys: Sequence[str], title: str) -> str:
     titles = "".join(
         f'<th scope="col"><button type="button">{escape(head)}</button></th>' for head in heads
     )
-    words = protocols(report, keys)
+    words = " ".join(filter(None, [detectable(report, keys), protocols(report, keys)]))
     return (
         f'<section><h2>{title}</h2><label class="narrow">sort by <select>{options}</select></label>'
         f'<div class="scroll"><table class="sortable"><thead><tr>{titles}</tr></thead>'
@@ -102,7 +102,8 @@ def _cell(report: ComparisonReport, row: Row, key: str, best: bool) -> str:
     value = "" if math.isnan(number.value) else str(number.value).replace("inf", "Infinity")
     interval = interval_text(number, quantity)
     words = f"<span{' class=best' if best else ''}>{text(number.value, quantity)}</span>"
-    inner = words + (f"<small>{interval}</small>" if interval else "")
+    small = " ".join(filter(None, [interval, marks_text(number)]))
+    inner = words + (f"<small>{small}</small>" if small else "")
     return (
         f'<td data-name="{escape(heading(quantity))}" data-value="{value}" '
         f'title="{escape(number.note)}"><span>{inner}</span></td>'
@@ -153,7 +154,7 @@ def _all_numbers(report: ComparisonReport) -> str:
 
 def _pairs(report: ComparisonReport) -> str:
     if not report.pairs:
-        return "<p>Fewer than two rows share seeds or examples.</p>"
+        return "<p>Fewer than two rows have enough models.</p>"
     body = []
     for pair in report.pairs:
         quantity, d = report.quantities[pair.metric], pair.difference
@@ -163,17 +164,13 @@ def _pairs(report: ComparisonReport) -> str:
                 escape(heading(quantity, arrow=False)),
                 escape(f"{pair.first} − {pair.second}"),
                 f"{text(d.estimate, quantity)}<small>{ends}</small>",
-                f"{pair.pairs} {d.over}",
+                f"{pair.n}",
                 f"{pair.p_value:.2g}",
                 f"{pair.p_holm:.2g}",
             ]
         )
-    words = (
-        "Differences on the same seeds or forget examples, with 95 % interval; two-sided Wilcoxon "
-        "signed-rank p, and p corrected for the whole table (Holm)."
-    )
-    heads = ["number", "difference of", "value", "pairs", "p", "p (Holm)"]
-    return f'<p class="soft">{words}</p>' + _table(heads, body, "pairs")
+    heads = ["number", "difference of", "value", "n", "p", "p (Holm)"]
+    return f'<p class="soft">{PAIRS}</p>' + _table(heads, body, "pairs")
 
 
 def _provenance(provenance: Mapping[str, Any]) -> str:

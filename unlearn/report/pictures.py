@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
 from unlearn.problem import UnlearningProblem
@@ -24,6 +25,7 @@ from unlearn.report.numbers import heading, text
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#A5AA99")
 MARKERS = "oD^vP*X<"
 FORGETTING = ("forgetting_quality/score", "epsilon_hat/median", "u_lira/accuracy", "klom/mean")
+REMEMBERED = ("u_lira/accuracy", "epsilon_hat/median")
 EPSILONS = {"epsilon_hat": "ε̂", "epsilon": "ε"}
 GRID_ROWS, GRID_COLUMNS = 8, 8
 
@@ -36,6 +38,7 @@ def draw(report: ComparisonReport, problem: UnlearningProblem, folder: Path) -> 
     """
     pictures: dict[str, Callable[[], Figure | None]] = {
         "forgetting_and_utility": lambda: forgetting_and_utility(report),
+        "memory_and_shift": lambda: memory_and_shift(report),
         "epsilons": lambda: epsilons(report),
         "error_trade_off": lambda: error_trade_off(report),
         "worst_forgotten": lambda: worst_forgotten(report, problem),
@@ -85,8 +88,48 @@ def forgetting_and_utility(report: ComparisonReport) -> Figure | None:
     return figure
 
 
+def memory_and_shift(report: ComparisonReport) -> Figure | None:
+    """Memory against shift of every row with control runs, with intervals."""
+    for key in REMEMBERED:
+        up, across = MEMORY + key, SHIFT + key
+        rows = [
+            (row, colour, marker)
+            for row, colour, marker in _styled(report)
+            if _has(row, up) and _has(row, across)
+        ]
+        if any(row.kind == "method" for row, _, _ in rows):
+            break
+    else:
+        return None
+    quantity = report.quantities[key]
+    figure, axes = _figure(report, f"memory and shift, {quantity.label}")
+    floor = report.rows[0]
+    if _has(floor, up) and _has(floor, across):
+        x, y = _scaled(floor.numbers[across], quantity), _scaled(floor.numbers[up], quantity)
+        axes.axvspan(x[1], x[2], color="0.9", zorder=0, label="interval of the noise floor")
+        axes.axhspan(y[1], y[2], color="0.9", zorder=0)
+    for row, colour, marker in rows:
+        x, y = _scaled(row.numbers[across], quantity), _scaled(row.numbers[up], quantity)
+        axes.errorbar(
+            x[0],
+            y[0],
+            xerr=[[x[0] - x[1]], [x[2] - x[0]]],
+            yerr=[[y[0] - y[1]], [y[2] - y[0]]],
+            fmt=marker,
+            color=colour,
+            capsize=3,
+            markersize=7,
+            label=_legend(row),
+        )
+    axes.set_xlabel(f"shift: {heading(quantity, arrow=False)}, control against retrained models")
+    axes.set_ylabel(f"memory: {heading(quantity, arrow=False)}, unlearned against control models")
+    axes.margins(0.12)
+    _legend_below(axes)
+    return figure
+
+
 def _region(axes: Axes, x: Number, y: Number, x_is: Quantity, y_is: Quantity) -> None:
-    left, right = (_scale(x_is) * (x.value + s * (x.std if x.std == x.std else 0)) for s in (-1, 1))
+    left, right = _scaled(x, x_is)[1:]
     low, high = _scaled(y, y_is)[1:]
     width = max(right - left, 1e-9)
     axes.add_patch(
@@ -175,7 +218,8 @@ def error_rates(positive: Tensor, negative: Tensor) -> tuple[np.ndarray, np.ndar
 def worst_forgotten(report: ComparisonReport, problem: UnlearningProblem) -> Figure | None:
     """The forget images with the largest epsilon, a line a method."""
     part = next((p for p in EPSILONS if any(p in r.examples for r in report.rows)), None)
-    if part is None:
+    shape = problem.tables["train"].images.shape
+    if part is None or len(shape) != 4 or shape[1] not in (1, 3):  # vectors, or logits alone
         return None
     rows = [r for r in report.rows if r.kind != "noise floor" and part in r.examples][:GRID_ROWS]
     columns = min(GRID_COLUMNS, len(report.forget_index))
@@ -207,6 +251,8 @@ def worst(row: Row, part: str) -> Tensor:
 
 def _image(problem: UnlearningProblem, index: int) -> dict:
     image = problem.tables["train"].images[index]
+    if image.is_floating_point() and not 0 <= float(image.min()) <= float(image.max()) <= 1:
+        image = (image - image.min()) / (image.max() - image.min())  # normalised network input
     pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
     return {"X": pixels, "cmap": "gray"} if pixels.ndim == 2 else {"X": pixels}
 

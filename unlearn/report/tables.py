@@ -8,21 +8,31 @@ import math
 from collections.abc import Sequence
 
 from unlearn.comparison.result import ComparisonReport, Number, Row
-from unlearn.metrics.bootstrap import Interval
+from unlearn.evals.base import Quantity
+from unlearn.metrics.intervals import Interval
 from unlearn.report.numbers import (
+    MARKS,
     clear_winner,
+    detectable,
     heading,
-    headline_keys,
     interval_text,
+    marks_text,
     models_text,
     protocols,
+    sections,
     text,
 )
 
+LATEX_COLUMNS = 3  # numbers beside each other, each with its interval, that a page has room for
+PAIRS = (
+    "First minus second with its interval over models; the test resamples models, with what both "
+    "rows share taken out, and is two-sided. Holm corrects for all comparisons of this table."
+)
 COLUMNS = (
     "problem", "synthetic", "kind", "method", "original_seed", "seed", "metric", "unit", "better",
     "value", "std", "n", "low_models", "high_models", "low_examples", "high_examples", "gap",
-    "gap_low", "gap_high", "value_with_all", "n_with_all", "protocol", "note",
+    "gap_low", "gap_high", "n_retrained", "as_retrained", "as_nothing", "p_value", "without",
+    "protocol", "note",
 )  # fmt: skip
 
 
@@ -60,10 +70,13 @@ def _summary(number: Number) -> dict[str, object]:
         **_ends(number.over_examples, "low_examples", "high_examples"),
         **_ends(number.gap, "gap_low", "gap_high"),
         "gap": number.gap.estimate if number.gap else math.nan,
-        "value_with_all": math.nan if number.with_all is None else number.with_all,
-        "n_with_all": number.with_all_n or math.nan,
+        "n_retrained": number.n_retrained or math.nan,
+        "as_retrained": "" if number.as_retrained is None else number.as_retrained,
+        "as_nothing": "" if number.as_nothing is None else number.as_nothing,
+        "p_value": number.p_value,
+        "without": number.without,
         "protocol": number.protocol,
-        "note": number.note,
+        "note": number.note or (number.over_models.note if number.over_models else ""),
     }
     return {k: "" if isinstance(v, float) and math.isnan(v) else v for k, v in filled.items()}
 
@@ -75,12 +88,10 @@ def _ends(interval: Interval | None, low: str, high: str) -> dict[str, float]:
 def markdown_text(report: ComparisonReport) -> str:
     """Headline tables, all numbers, paired comparisons, notes."""
     parts = [f"# {report.title}"]
-    for populations, title in ((False, "Single models"), (True, "Populations of models")):
-        keys = headline_keys(report, populations)
-        if keys:
-            parts += [f"## {title}", headline_markdown(report, keys)]
-            if populations:
-                parts.append(protocols(report, keys))
+    for section in sections(report):
+        parts += [f"## {section.title}", headline_markdown(report, section.keys)]
+        parts += filter(None, [detectable(report, section.keys), protocols(report, section.keys)])
+    parts.append(MARKS)
     parts += ["## Notes", "\n".join(f"* {note}" for note in report.notes)]
     parts += ["## All numbers", _all_markdown(report)]
     if report.pairs:
@@ -106,7 +117,8 @@ def _cell(report: ComparisonReport, row: Row, key: str) -> str:
     if key not in row.numbers:
         return "-"
     number, quantity = row.numbers[key], report.quantities[key]
-    return " ".join(filter(None, [text(number.value, quantity), interval_text(number, quantity)]))
+    words = [text(number.value, quantity), interval_text(number, quantity), marks_text(number)]
+    return " ".join(filter(None, words))
 
 
 def _all_markdown(report: ComparisonReport) -> str:
@@ -128,7 +140,7 @@ def _gap(report: ComparisonReport, row: Row, key: str) -> str:
 
 
 def _pairs_markdown(report: ComparisonReport) -> str:
-    heads = ["metric", "first", "second", "first - second", "pairs", "p", "p (Holm)"]
+    heads = ["metric", "first", "second", "first - second", "n", "p", "p (Holm)"]
     body = [
         [
             f"`{pair.metric}`",
@@ -136,17 +148,14 @@ def _pairs_markdown(report: ComparisonReport) -> str:
             pair.second,
             f"{text(pair.difference.estimate, quantity)} "
             f"[{text(pair.difference.low, quantity)}, {text(pair.difference.high, quantity)}]",
-            f"{pair.pairs} {pair.difference.over}",
+            f"{pair.n}",
             f"{pair.p_value:.2g}",
             f"{pair.p_holm:.2g}",
         ]
         for pair in report.pairs
         for quantity in [report.quantities[pair.metric]]
     ]
-    return (
-        "Wilcoxon signed-rank test on the same seeds or forget examples, two-sided; Holm corrects "
-        "for all comparisons of this table.\n\n" + _markdown(heads, body)
-    )
+    return f"{PAIRS}\n\n" + _markdown(heads, body)
 
 
 def _markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -155,52 +164,76 @@ def _markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def latex_text(report: ComparisonReport) -> str:
-    """Booktabs tables of the headline numbers; bold where the best is clear of the runner-up."""
-    tables = [
-        _latex(report, keys, caption)
-        for keys, caption in (
-            (headline_keys(report, False), "single models"),
-            (headline_keys(report, True), "populations of models"),
-        )
-        if keys
-    ]
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(tables)
+    """Booktabs tables of the headline numbers, each at most as wide as a page; bold where the best
+    is told apart from the runner-up."""
+    tables = []
+    for section in sections(report):
+        keys = list(section.keys)
+        pieces = [keys[i : i + LATEX_COLUMNS] for i in range(0, len(keys), LATEX_COLUMNS)]
+        for number, piece in enumerate(pieces, start=1):
+            label = f"tab:{report.name}:{section.name}" + (f":{number}" if len(pieces) > 1 else "")
+            tables.append(_latex(report, piece, section.title, label))
+    return "% needs \\usepackage{booktabs,siunitx}\n" + "\n".join(tables)
 
 
-def _latex(report: ComparisonReport, keys: Sequence[str], caption: str) -> str:
+def _latex(report: ComparisonReport, keys: Sequence[str], title: str, label: str) -> str:
     winners = {key: clear_winner(report, key) for key in keys}
+    decimals = {key: _decimals(report, key) for key in keys}
 
     def cell(row: Row, key: str) -> str:
-        if key not in row.numbers or math.isnan(row.numbers[key].value):
-            return "--"
-        number, quantity = row.numbers[key], report.quantities[key]
-        value = _escaped(text(number.value, quantity))
-        if winners[key] == row.label:
-            value = rf"\textbf{{{value}}}"
-        interval = _escaped(interval_text(number, quantity))
-        return f"{value} {{\\scriptsize {interval}}}" if interval else value
+        number, quantity = row.numbers.get(key, Number(math.nan)), report.quantities[key]
+        if not math.isfinite(number.value):
+            return f"{{{_escaped(text(number.value, quantity)).replace('-', '--', 1)}}}"
+        value = f"{_shown(number.value, quantity):.{decimals[key]}f}"
+        return rf"\bfseries {value}" if winners[key] == row.label else value
 
+    def ends(row: Row, key: str) -> str:
+        number = row.numbers.get(key, Number(math.nan))
+        words = interval_text(number, report.quantities[key])
+        marks = marks_text(number).replace("≈R", r"$\approx$R").replace("≈0", r"$\approx$0")
+        return rf"{{\scriptsize {_escaped(words)} {marks}}}".replace(" }", "}")
+
+    columns = "".join(f" S[table-format=-3.{decimals[key]}]@{{\\,}}l" for key in keys)
+    heads = [rf"\multicolumn{{2}}{{c}}{{{_escaped(heading(report.quantities[k]))}}}" for k in keys]
     lines = [
         r"\begin{table}",
-        r"\centering\small",
-        rf"\caption{{{_escaped(report.title)}; {caption}, mean and 95\,\% interval over models.}}",
-        r"\begin{tabular}{l" + "r" * len(keys) + "}",
+        r"\centering\small\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{_escaped(report.title)}. {_escaped(title)}. {_escaped(MARKS)}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{p{{3.2cm}}r{columns}}}",
         r"\toprule",
-        " & ".join(["method", *(_escaped(heading(report.quantities[k])) for k in keys)]) + r" \\",
+        " & ".join(["method", "$n$", *heads]) + r" \\",
         r"\midrule",
     ]
     kinds = [row.kind for row in report.rows]
     for i, row in enumerate(report.rows):
         if i and row.kind == "method" and kinds[i - 1] != "method":
             lines.append(r"\midrule")
-        lines.append(" & ".join([_escaped(_name(row)), *(cell(row, k) for k in keys)]) + r" \\")
+        cells = [f"{cell(row, key)} & {ends(row, key)}" for key in keys]
+        lines.append(" & ".join([_escaped(_name(row)), str(len(row.runs)), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def _shown(value: float, quantity: Quantity) -> float:
+    return 100 * value if quantity.unit == "%" else value
+
+
+def _decimals(report: ComparisonReport, key: str) -> int:
+    """One number of decimals a column, so that its numbers align."""
+    quantity = report.quantities[key]
+    sizes = [
+        abs(_shown(row.numbers[key].value, quantity))
+        for row in report.rows
+        if key in row.numbers and math.isfinite(row.numbers[key].value)
+    ]
+    return 1 if quantity.unit == "%" or max(sizes, default=0) >= 100 else 3
 
 
 def _escaped(words: str) -> str:
     special = {
         "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "∞": r"$\infty$", "ε̂": r"$\hat\varepsilon$",
         "ε": r"$\varepsilon$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→R": r"$\to$R",
+        "≈": r"$\approx$",
     }  # fmt: skip
     for plain, latex in special.items():
         words = words.replace(plain, latex)

@@ -1,7 +1,7 @@
 """Tables on the terminal: at the end of a run, and of a comparison."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -12,11 +12,14 @@ from unlearn.comparison.result import COMMAND, ComparisonReport, Row
 from unlearn.evals.base import Quantity
 from unlearn.problem import UnlearningProblem
 from unlearn.report.numbers import (
+    MARKS,
+    detectable,
     heading,
-    headline_keys,
     interval_text,
+    marks_text,
     models_text,
     protocols,
+    sections,
     text,
 )
 from unlearn.storage.records import RunRecord
@@ -73,12 +76,18 @@ def print_comparison(report: ComparisonReport) -> None:
     if not console.is_terminal:
         console = Console(width=WIDTH)
     console.print(f"\n[bold]{escape(report.title)}[/bold]", highlight=False)
-    for populations, title in ((False, "single models: mean"), (True, "populations of models")):
-        keys = headline_keys(report, populations)
-        if keys:
-            console.print(_comparison_table(report, keys, f"{title}, 95 % interval below"))
-        if populations and keys:
-            console.print(escape(protocols(report, keys)), style="dim", highlight=False)
+    for section in sections(report):
+        rows = [row for row in report.rows if _has_any(row, section.keys)]
+        if not rows:
+            continue
+        console.print(f"\n[bold]{escape(section.title)}[/bold]", highlight=False)
+        width = max(2, (console.width - 16) // 12)
+        for start in range(0, len(section.keys), width):
+            console.print(_comparison_table(report, rows, section.keys[start : start + width]))
+        for words in (detectable(report, section.keys), protocols(report, section.keys)):
+            if words:
+                console.print(escape(words), style="dim", highlight=False)
+    console.print(escape(MARKS), style="dim", highlight=False)
     for note in report.notes:
         # A command must stay one line to be copied.
         text_part, _, command = note.partition(COMMAND)
@@ -88,10 +97,14 @@ def print_comparison(report: ComparisonReport) -> None:
             console.print(f"    {escape(command)}", highlight=False, soft_wrap=True)
 
 
-def _comparison_table(report: ComparisonReport, keys: list[str], title: str) -> Table:
+def _has_any(row: Row, keys: Sequence[str]) -> bool:
+    """Whether the row has one of the numbers."""
+    return any(key in row.numbers and row.numbers[key].value == row.numbers[key].value
+               for key in keys)  # fmt: skip
+
+
+def _comparison_table(report: ComparisonReport, rows: Sequence[Row], keys: Sequence[str]) -> Table:
     table = Table(
-        title=title,
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -99,8 +112,8 @@ def _comparison_table(report: ComparisonReport, keys: list[str], title: str) -> 
     )
     table.add_column("", min_width=14, max_width=15)
     for key in keys:
-        table.add_column(escape(heading(report.quantities[key])), justify="right", max_width=11)
-    for row in report.rows:
+        table.add_column(escape(heading(report.quantities[key])), justify="right", width=12)
+    for row in rows:
         table.add_row(_label(row), *(_stacked(report, row, key) for key in keys))
     return table
 
@@ -115,4 +128,9 @@ def _stacked(report: ComparisonReport, row: Row, key: str) -> str:
     if number is None:
         return "-"
     interval = interval_text(number, quantity).strip("[]").replace(", ", "–")
-    return text(number.value, quantity) + (f"\n[dim]{interval}[/dim]" if interval else "")
+    marks = marks_text(number)
+    return (
+        text(number.value, quantity)
+        + (f"\n[dim]{interval}[/dim]" if interval else "")
+        + (f"\n{marks}" if marks else "")
+    )

@@ -29,6 +29,22 @@ class Predictions:
     targets: Tensor
     index: Tensor
 
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def pair(self) -> tuple[Tensor, Tensor]:
+        """Logits and targets."""
+        return self.logits, self.targets
+
+    def sample(self, size: int) -> "Predictions":
+        """The same `size` examples whenever it is asked; all of them where there are fewer."""
+        if len(self) <= size:
+            return self
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))
+        rows = order[:size].sort().values
+        return Predictions(self.logits[rows], self.targets[rows], self.index[rows])
+
 
 BySplit = Mapping[str, Predictions]
 

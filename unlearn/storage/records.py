@@ -17,6 +17,16 @@ from unlearn.storage.predictions import BySplit, Predictions, pack, unpack
 from unlearn.storage.store import DamagedEntry, read_document, read_tensors, write_folder
 from unlearn.training.processes import agree, is_first
 
+VERSIONED = (
+    "unlearn-images",
+    "torch",
+    "torchvision",
+    "lightning",
+    "numpy",
+    "scikit-learn",
+    "hydra-core",
+)
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -98,9 +108,9 @@ def records(root: Path) -> list[RunRecord]:
 def versions() -> dict[str, str]:
     """Versions of what numbers depend on."""
     found = {"python": platform.python_version()}
-    for package in ("torch", "torchvision", "lightning", "numpy", "scikit-learn", "hydra-core"):
+    for package in VERSIONED:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # a vendored or renamed build
+        except PackageNotFoundError:  # a vendored or renamed build, a checkout never installed
             found[package] = "unknown"
     return found

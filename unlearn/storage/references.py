@@ -12,7 +12,7 @@ import torch
 from lightning import Callback
 from torch import Tensor, nn
 
-from unlearn.errors import UserError
+from unlearn.errors import UserError, command
 from unlearn.methods.base import UnlearningMethod
 from unlearn.models.weights import WeightFile
 from unlearn.problem import ProblemView, UnlearningProblem
@@ -173,6 +173,7 @@ class References:
         def finished(drawn: int, training: UnlearningMethod, costs: Costs) -> None:
             made, seed = (_state(training.net), self._record(costs)), drawn - offset
             self.store.publish(self.address(role, seed), made)
+            agree(None)  # the others wait until it is there
 
         with ExitStack() as locks:
             # Others may want the same models: all lock in one order, and look again when they may.
@@ -254,7 +255,7 @@ class References:
             f"{role} model with seed {', '.join(map(str, seeds))}" for role, seeds in absent.items()
         )
         commands = " && ".join(
-            f"python train.py role={names[role]} seeds=[{','.join(map(str, seeds))}] "
+            f"{command('train')} role={names[role]} seeds=[{','.join(map(str, seeds))}] "
             f"{self.command}".strip()
             for role, seeds in absent.items()
         )

@@ -173,6 +173,7 @@ class Store:
             entry = self.read(address)
             if agree(entry is None):
                 self.publish(address, make())
+                agree(None)  # the others wait until it is there
                 entry = self.read(address)
         assert entry is not None
         return entry
@@ -191,12 +192,9 @@ class Store:
         return FileLock(locks / f"{address.kind}-{address.code}.lock")
 
     def publish(self, address: Address, made: Made) -> None:
-        """Write an entry; one that is already there is kept."""
-        if is_first():
-            self._publish(address, made)
-        agree(None)  # the others wait until it is there
-
-    def _publish(self, address: Address, made: Made) -> None:
+        """Write an entry; one that is already there is kept. Only the first process writes."""
+        if not is_first():
+            return
         folder = self.folder(address)
         for stale in folder.parent.glob(f".{folder.name}.*"):  # left by a killed writer
             shutil.rmtree(stale, ignore_errors=True)

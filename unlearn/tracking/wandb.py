@@ -1,15 +1,12 @@
 """Weights & Biases: online with an account, offline without one, and never in a run's way."""
 
 import logging
-import netrc
 import os
-import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlparse
 
 from lightning import Callback
 
@@ -17,13 +14,13 @@ from unlearn.evals.base import Quantity
 from unlearn.tracking.base import RunInfo, RunLogger
 from unlearn.tracking.losses import Loss, LossWatch
 from unlearn.tracking.redaction import shareable
+from unlearn.tracking.wandb_server import answers, has_key, server
 
 if TYPE_CHECKING:
     from unlearn.comparison.result import ComparisonReport
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 3.0
 INIT_SECONDS = 30.0
 POINTS_A_FLUSH = 10  # points of the loss curves per second of training, more where phases change
 FILES_MB = 20  # pictures and tables larger than this stay on this machine
@@ -227,12 +224,12 @@ class WandbLogger(RunLogger):
             return "offline"
         if self.mode == "online" or asked == "online":
             return "online"
-        if not _has_key():
+        if not has_key():
             return "offline"
-        if _reachable():
+        if answers():
             return "online"
         _unreachable.set()
-        _once(f"wandb: {_server()} does not answer, so runs are logged offline")
+        _once(f"wandb: {server()} does not answer, so runs are logged offline")
         return "offline"
 
     def _settings(self) -> Any:
@@ -272,34 +269,6 @@ class WandbLogger(RunLogger):
 
 def _meaning(quantity: Quantity | None, value: float) -> tuple[str, float, str]:
     return (quantity.label, value, quantity.better) if quantity else ("", value, "")
-
-
-def _server() -> str:
-    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-
-
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    try:
-        return (
-            netrc.netrc(os.environ.get("NETRC")).authenticators(urlparse(_server()).hostname or "")
-            is not None
-        )
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def _reachable() -> bool:
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
-        return True  # only wandb knows how to go through it
-    address = urlparse(_server())
-    port = address.port or (80 if address.scheme == "http" else 443)
-    try:
-        socket.create_connection((address.hostname or "", port), CONNECT_SECONDS).close()
-    except OSError:
-        return False
-    return True
 
 
 def _short(error: Exception) -> str:

@@ -16,6 +16,7 @@ from unlearn.methods.base import UnlearningMethod
 from unlearn.problem import ProblemView
 from unlearn.training.fit import Costs, device_name, fit, peak_memory, start, synchronize
 from unlearn.training.stacking.pace import choose_at_once
+from unlearn.training.stacking.rehearsal import rehearse
 from unlearn.training.stacking.stack import train_stacked
 from unlearn.training.stacking.stackable import NotStackable, check_stacks
 from unlearn.training.trainer import TrainerSettings
@@ -59,6 +60,7 @@ def fit_bank(
     waiting = list(seeds)
     if at_once is None:
         at_once = choose_at_once(make, waiting, settings, lanes_of(settings))
+    operations: int | None = None
     while waiting:
         waves = math.ceil(len(waiting) / at_once)
         wave = waiting[: math.ceil(len(waiting) / waves)]
@@ -66,7 +68,11 @@ def fit_bank(
             _alone(make, wave[0], settings, finished, callbacks)
         else:
             try:
-                _together(make, wave, settings, finished)
+                if operations is None:
+                    method, net, view = make(wave[0])
+                    check_stacks(method)
+                    operations = rehearse(method, net, view, wave[0], settings)
+                _together(make, wave, settings, operations, finished)
             except NotStackable as reason:
                 say(f"one after another: {reason}")
                 at_once = 1
@@ -103,9 +109,10 @@ def _together(
     make: Callable[[int], Member],
     seeds: Sequence[int],
     settings: TrainerSettings,
+    operations: int,
     finished: Finished,
 ) -> None:
-    """Train all seeds side by side and publish them."""
+    """Train all seeds side by side and publish them; each costs the same operations."""
     device = settings.device
     begin = time.perf_counter()
     lanes = min(lanes_of(settings), len(seeds))
@@ -127,6 +134,7 @@ def _together(
             prepare_seconds=min(prepared, seconds),
             steps=method.steps_done,
             examples_read=method.data.examples_read,
+            operations=operations,
             peak_memory=peak_memory(device),
             trained_at_once=len(seeds),
             device=device_name(device),

@@ -1,6 +1,7 @@
 """One pass of a method through Lightning, and what it cost."""
 
 import math
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from torch import nn
 from unlearn.errors import UserError
 from unlearn.methods.base import UnlearningMethod
 from unlearn.problem import ProblemView
+from unlearn.training import processes
+from unlearn.training.operations import PreparationCounter, StepCounter
 from unlearn.training.trainer import TrainerSettings
 
 
@@ -24,7 +27,9 @@ class Costs:
         prepare_seconds: the part of `prepare()`.
         steps: optimizer steps.
         examples_read: examples delivered to the method.
-        peak_memory: bytes, of the accelerator; of the process on CPU.
+        operations: floating-point operations of preparation and training, those of frozen networks
+            included; None where they are not known.
+        peak_memory: bytes, of the accelerator; of the process on CPU; None where not known.
         trained_at_once: models that shared the fit (stacked parameters); costs are per model.
         device: what it ran on.
     """
@@ -33,14 +38,15 @@ class Costs:
     prepare_seconds: float
     steps: int
     examples_read: int
-    peak_memory: int
+    operations: int | None
+    peak_memory: int | None
     trained_at_once: int
     device: str
 
     @classmethod
     def unknown(cls) -> "Costs":
         """Of a model that was trained elsewhere."""
-        return cls(math.nan, math.nan, 0, 0, 0, 1, "trained elsewhere")
+        return cls(math.nan, math.nan, 0, 0, None, None, 1, "trained elsewhere")
 
 
 class FiniteLoss(Callback):
@@ -104,7 +110,8 @@ def fit(
         logger: Lightning logger or False.
 
     Returns:
-        Seconds, steps, examples and memory.
+        Seconds, operations, steps, examples and memory; none of them where a method has nothing to
+        do.
 
     Raises:
         UserError: the method does not support the problem, or its loss is not finite.
@@ -113,26 +120,33 @@ def fit(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     begin = time.perf_counter()
-    start(method, net, data, seed, settings)
+    with PreparationCounter(data) as preparation:
+        start(method, net, data, seed, settings)
     prepared = time.perf_counter()
     if settings.compile:
         method.net.compile()
     epochs = method.total_epochs()
+    steps = StepCounter()
     try:
-        settings.build(epochs, [FiniteLoss(), *(callbacks or [])], logger).fit(method)
+        settings.build(epochs, [FiniteLoss(), steps, *(callbacks or [])], logger).fit(method)
     except SystemExit as end:  # Lightning's answer to Ctrl-C
         if isinstance(end.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+    finally:
+        steps.close()
     synchronize(device)
     method.to(device)  # Lightning's teardown moves the module to the CPU
     method.net.eval()
+    works = epochs > 0 or type(method).prepare is not UnlearningMethod.prepare
     return Costs(
-        seconds=time.perf_counter() - begin,
-        prepare_seconds=prepared - begin,
+        seconds=time.perf_counter() - begin if works else 0.0,
+        prepare_seconds=prepared - begin if works else 0.0,
         steps=method.steps_done,
         examples_read=data.examples_read,
-        peak_memory=peak_memory(device),
+        # Every process prepares the same, and trains on its own part of the batches.
+        operations=preparation.total + processes.total(steps.total),
+        peak_memory=peak_memory(device) if works else 0,
         trained_at_once=1,
         device=device_name(device),
     )
@@ -163,13 +177,17 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def peak_memory(device: torch.device) -> int:
-    """Peak bytes: allocated on the accelerator, or resident of this process on CPU."""
+def peak_memory(device: torch.device) -> int | None:
+    """Peak bytes: allocated on the accelerator, or resident of this process on CPU; None where
+    the system does not tell (Windows)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def device_name(device: torch.device) -> str:

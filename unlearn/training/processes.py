@@ -41,6 +41,16 @@ def agree(decision: T) -> T:
     return told[0]
 
 
+def total(value: int) -> int:
+    """Sum of what all processes give. All must ask, in the same order."""
+    if size() == 1:
+        return value
+    _connect()
+    told: list[Any] = [None] * size()
+    distributed.all_gather_object(told, value)
+    return sum(told)
+
+
 def leave() -> None:
     """End the process group after all are done; a process that exits inside one may abort."""
     if distributed.is_initialized():

@@ -9,6 +9,12 @@ from unlearn.data.splits import Batch, Pair
 class Alternating(PairedLoader):
     """A forget batch, then a retain batch, each a step of its own; the shorter side is cycled."""
 
+    @property
+    def sizes(self) -> list[int]:
+        """Examples of every batch of one pass."""
+        pairs = PairedLoader(self.retain, self.forget).sizes
+        return [size for retain, forget in pairs for size in (forget, retain)]
+
     def __len__(self) -> int:
         return 2 * super().__len__()
 

@@ -16,6 +16,7 @@ def recipe_phase(recipe: Recipe | None, data: str) -> Phase:
         optimizer=recipe.optimizer,
         scheduler=recipe.scheduler,
         batch_size=recipe.batch_size,
+        last_batch=recipe.last_batch,
         augment=recipe.augment,
         gradient_clip=recipe.gradient_clip,
     )

@@ -65,7 +65,7 @@ def phase_shape(method: UnlearningMethod) -> tuple[Any, ...]:
         phase.batch_size,
         phase.mode,
         phase.gradient_clip,
-        len(method.phase_loader),
+        method.phase_loader.sizes,
     )
 
 

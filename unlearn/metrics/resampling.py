@@ -1,0 +1,182 @@
+"""Which models stand in which replicate, and replicates of what is computed from models.
+
+The uncertainty of a number of two populations comes from the models: had others been trained, the
+number would differ. A replicate is the number computed anew from part of the models of each kind,
+drawn without replacement; `spread` is what turns the replicates' standard deviation into that of
+the number. Drawing with replacement would put duplicates into the populations, which no real
+population has: they empty KLoM's bins, leak into the fits of attacks that hold a model out, and
+move the replicates away from the estimate.
+
+Source: Shao and Wu, A General Theory for Jackknife Variance Estimation, Annals of Statistics 1989
+(the jackknife that deletes d models; it holds for statistics as rough as a median, where deleting
+one fails, if the share that is kept falls as models get more).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearn.metrics.validation import require
+
+FEWEST_MODELS = 4
+# Few models can spare a quarter, or an epsilon is left without values; of many, fewer are kept, or
+# the replicates of an extreme over thresholds vary twice too much.
+_EXPONENT = 0.89
+
+
+def kept(count: int) -> int:
+    """Models of a replicate: three quarters of 8 or 16 models, five eighths of 64."""
+    _check_count(count)
+    return round(count**_EXPONENT)
+
+
+def spread(count: int) -> float:
+    """Standard deviation of a number over that of its replicates, for ``count`` models of a kind.
+
+    sqrt(k / (N - k)) with k of N models kept: exact for means, whose replicates vary less than
+    the mean itself because they share most models.
+    """
+    return math.sqrt(kept(count) / (count - kept(count)))
+
+
+class ModelDraws:
+    """The models of every replicate, as indices, without state that order of use could change.
+
+    Every row of a table is compared with the same draw of retrained models, so that what these
+    happen to be cancels in the difference of two rows. Fewer replicates are the first ones of more.
+
+    Args:
+        replicates: how many, at least 2.
+        seed: of all draws.
+
+    Raises:
+        ValueError: fewer than two replicates.
+    """
+
+    def __init__(self, replicates: int, seed: int = 0):
+        require(replicates >= 2, "replicates", "at least 2")
+        self.replicates, self.seed = replicates, seed
+
+    def retrained(self, count: int) -> Tensor:
+        """Indices of retrained models ``(replicates, kept)``; one draw for all rows of a table."""
+        return self._draw("retrained models", count)
+
+    def unlearned(self, row: str, count: int) -> Tensor:
+        """Indices ``(replicates, kept)`` into the models of a row.
+
+        Args:
+            row: what identifies the row, whatever the other rows are. Rows with equal keys get
+                equal draws: give rows whose i-th models start from the same original one key, and
+                what the originals share cancels as well.
+            count: models of the row.
+        """
+        return self._draw(f"row {row}", count)
+
+    def _draw(self, population: str, count: int) -> Tensor:
+        digest = hashlib.sha256(population.encode()).digest()
+        words = [int.from_bytes(digest[i : i + 4], "big") for i in range(0, 16, 4)]
+        drawn = [
+            np.random.default_rng([self.seed, replicate, *words]).permutation(count)[: kept(count)]
+            for replicate in range(self.replicates)
+        ]
+        return torch.from_numpy(np.stack(drawn))
+
+
+def replicates(
+    metric: Callable[[Tensor, Tensor], float],
+    retrained_draws: Tensor,
+    unlearned_draws: Tensor,
+) -> Tensor:
+    """A number of two populations in every replicate.
+
+    Args:
+        metric: function of the indices of retrained and of unlearned models, ``(kept,)`` each.
+        retrained_draws: ``(replicates, kept)``, from `ModelDraws.retrained`.
+        unlearned_draws: ``(replicates, kept)``, from `ModelDraws.unlearned`.
+
+    Returns:
+        ``(replicates,)`` float64.
+
+    Raises:
+        ValueError: different numbers of replicates, or what ``metric`` raises.
+    """
+    _check_draws(retrained_draws, unlearned_draws)
+    pairs = zip(retrained_draws, unlearned_draws, strict=True)
+    return torch.tensor([float(metric(r, u)) for r, u in pairs], dtype=torch.float64)
+
+
+def side_by_side(values: Tensor, draws: Tensor) -> Tensor:
+    """The models of all replicates as one population, whose examples are those of each in turn.
+
+    A metric that treats every example on its own then needs one call for all replicates, which for
+    few models is several times faster: average its result ``.view(replicates, examples)``.
+
+    Args:
+        values: ``(models, examples)`` per-example statistics of a population.
+        draws: ``(replicates, kept)`` indices of models.
+
+    Returns:
+        ``(kept, replicates * examples)``.
+    """
+    return values[draws].transpose(0, 1).flatten(1)
+
+
+def mean_replicates(values: Tensor, draws: Tensor) -> Tensor:
+    """Mean of one value per model in every replicate.
+
+    Args:
+        values: ``(models,)``.
+        draws: ``(replicates, kept)`` indices of models.
+
+    Returns:
+        ``(replicates,)`` float64.
+    """
+    return values.double()[draws].mean(1)
+
+
+def pair_mean_replicates(
+    distances: Tensor, retrained_draws: Tensor, unlearned_draws: Tensor
+) -> Tensor:
+    """Mean distance over all pairs of a retrained and an unlearned model, in every replicate.
+
+    Both sides are resampled: pairs that share a model are not independent, so neither the spread
+    over pairs nor that over the models of one side is the uncertainty of their mean.
+
+    Args:
+        distances: ``(retrained, unlearned)``, for instance KL(r_j || u_i) in nats.
+        retrained_draws: ``(replicates, kept)`` indices into the first axis.
+        unlearned_draws: ``(replicates, kept)`` indices into the second.
+
+    Returns:
+        ``(replicates,)`` float64 in the unit of ``distances``.
+
+    Raises:
+        ValueError: different numbers of replicates, or ``distances`` is no matrix.
+    """
+    _check_draws(retrained_draws, unlearned_draws)
+    require(distances.ndim == 2, "distances", "expected shape (retrained, unlearned)")
+    r, u = (
+        torch.zeros(len(draws), count, dtype=torch.float64).scatter(1, draws, 1 / draws.shape[1])
+        for draws, count in zip((retrained_draws, unlearned_draws), distances.shape, strict=True)
+    )
+    return ((r @ distances.double()) * u).sum(1)
+
+
+def _check_count(count: int) -> None:
+    require(
+        count >= FEWEST_MODELS, "count", f"resampling needs {FEWEST_MODELS} models, got {count}"
+    )
+
+
+def _check_draws(retrained_draws: Tensor, unlearned_draws: Tensor) -> None:
+    require(
+        len(retrained_draws) == len(unlearned_draws),
+        "unlearned_draws",
+        f"{len(unlearned_draws)} replicates, retrained_draws has {len(retrained_draws)}",
+    )
