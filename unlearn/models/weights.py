@@ -23,31 +23,33 @@ class WeightFile:
     def __init__(self, path: Path, setting: str):
         self.path, self.setting = path, setting
 
-    @cached_property
-    def data(self) -> bytes:
-        """The file, read once.
-
-        Raises:
-            UserError: it cannot be read.
-        """
+    def _read(self) -> bytes:
         try:
             return self.path.read_bytes()
         except OSError as error:
             raise UserError(f"{self.setting}: cannot read {self.path}: {error.strerror}") from error
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content: what the weights are, wherever they lie."""
-        return hashlib.sha256(self.data).hexdigest()
+        """SHA-256 of the content: what the weights are, wherever they lie.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        return hashlib.sha256(self._read()).hexdigest()
 
     def load_into(self, net: nn.Module) -> dict[str, Tensor]:
         """Copy the weights into a network and return them.
 
         Raises:
-            UserError: no safetensors file, weights that do not fit, or that are not finite.
+            UserError: no safetensors file, weights that do not fit, that are not finite, or others
+                than when the file was first read.
         """
+        data = self._read()
+        if hashlib.sha256(data).hexdigest() != self.digest:
+            raise UserError(f"{self.setting}: {self.path} was changed meanwhile: start again")
         try:
-            tensors = load(self.data)
+            tensors = load(data)
         except SafetensorError as error:
             raise UserError(
                 f"{self.setting}: {self.path} is no safetensors file ({error}); write one with "

@@ -204,7 +204,10 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
         original = seed if options.original_seed == "seed" else options.original_seed
         role: Role = "retrained" if options.control else "original"
         start = control_start(original) if options.control else original
-        values = {**options.method, **prototype.content(seed)}
+        # What files hold says which run it is; where they lie says nothing.
+        content = prototype.content(seed)
+        values = {key: value for key, value in options.method.items() if key not in content}
+        what = f"-{canonical_digest(content)[:8]}" if content else ""
         identity: list[Any] = [values, references.settings.precision]
         if role in references.given:
             identity.append(references.address(role, start).description)
@@ -212,7 +215,7 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
             Path(options.paths.runs)
             / f"{problem.name}-{problem.digest[:10]}"
             / f"{method.name}-{canonical_digest(identity)[:8]}"
-            / f"{'control_' if options.control else ''}{role}{start}_seed{seed}"
+            / f"{'control_' if options.control else ''}{role}{start}_seed{seed}{what}"
         )
         seen = problem.control(seed) if options.control else problem
         return PlannedRun(seed, role, start, seen, folder)

@@ -81,8 +81,7 @@ class References:
 
     def _describe(self, role: Role, seed: int) -> dict[str, Any]:
         problem, recipe = self.problem.description, self.problem.recipe
-        if role in self.given:
-            weights = self._given(role, seed).digest
+        if weights := self.weights(role, seed):
             return {"role": role, "weights": weights, "model": problem["model"]}
         description = {
             "role": role,
@@ -96,6 +95,10 @@ class References:
         if role == "retrained":
             description["forget_indices"] = problem["forget_indices"]
         return description
+
+    def weights(self, role: Role, seed: int) -> str | None:
+        """Hash of the weights of a model that was trained elsewhere; None for one trained here."""
+        return self._given(role, seed).digest if role in self.given else None
 
     def _outputs_address(self, role: Role, seed: int) -> Address:
         model = self.address(role, seed)
@@ -244,7 +247,8 @@ class References:
         absent = {
             role: lacking
             for role, seeds in wanted.items()
-            if (lacking := [seed for seed in seeds if not self.has(role, seed)])
+            if role not in self.given  # files only have to be read
+            and (lacking := [seed for seed in seeds if not self.has(role, seed)])
         }
         if not absent:
             return
