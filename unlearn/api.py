@@ -24,7 +24,7 @@ from unlearn.methods.base import UnlearningMethod
 from unlearn.models.foreign import Logits, device_of
 from unlearn.problem import UnlearningProblem
 from unlearn.programs.building import build
-from unlearn.programs.chosen import Chosen, shipped_config, yardstick_of
+from unlearn.programs.chosen import Chosen, ChosenEvaluations, shipped_config
 from unlearn.programs.given import check_seed, problem_from, problem_of_targets
 from unlearn.report.results import Results
 from unlearn.training.fit import fit
@@ -126,13 +126,14 @@ def evaluate_model(
     """
     given = GivenModels({"model": net}, retrained, original, name="net")
     problem = _problem(given, forget, retain, test, memory_gb, fresh)
-    groups, _ = given.groups(problem, _settings(net), retain_examples)
-    yardstick = yardstick_of(problem, eval, groups, retain_examples)
-    if not yardstick.of_runs:
+    asked = ChosenEvaluations.of(problem, eval)
+    if all(evaluation.min_models for evaluation in asked.evaluations.values()):
         raise UserError(
-            f"eval: {', '.join(yardstick.evaluations)} compare populations of models; use "
+            f"eval: {', '.join(asked.evaluations)} compare populations of models; use "
             "compare_models"
         )
+    groups, _ = given.groups(problem, _settings(net), retain_examples)
+    yardstick = asked.yardstick(problem, groups, retain_examples)
     report = evaluate_given(yardstick, groups, resampling, "unlearn.api.evaluate_model")
     return Results(report, problem)
 
@@ -187,8 +188,9 @@ def compare_models(
     if not given.retrained:
         raise UserError("retrained: at least one retrained model is needed to compare with")
     problem = _problem(given, forget, retain, test, memory_gb, fresh)
+    asked = ChosenEvaluations.of(problem, eval)
     groups, of_control = given.groups(problem, _settings(given.first), retain_examples)
-    yardstick = yardstick_of(problem, eval, groups, retain_examples)
+    yardstick = asked.yardstick(problem, groups, retain_examples)
     report = compare_given(
         yardstick, groups[0], groups[1:], of_control, resampling, "unlearn.api.compare_models"
     )
@@ -226,8 +228,9 @@ def compare_logits(
     """
     given = GivenLogits(unlearned, retrained, original, control, targets)
     problem = problem_of_targets(given.targets, given.outputs)
+    asked = ChosenEvaluations.of(problem, eval, networks=False)
     groups, controls = given.groups(problem)
-    yardstick = yardstick_of(problem, eval, groups, None)
+    yardstick = asked.yardstick(problem, groups, None)
     report = compare_given(
         yardstick, groups[0], groups[1:], controls, resampling, "unlearn.api.compare_logits"
     )

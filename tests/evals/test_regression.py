@@ -7,8 +7,8 @@ from support.compose import compose_job
 from support.image_trees import write_agedb
 
 from unlearn.errors import UserError
+from unlearn.programs.composing import evaluations_of, problem_of
 from unlearn.programs.evaluate import evaluate
-from unlearn.programs.plan import evaluations_of, problem_of
 from unlearn.programs.train import train
 from unlearn.programs.unlearn import unlearn
 

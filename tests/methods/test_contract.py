@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from support.compose import compose_job, options
+from support.given import given_values
 
 from unlearn.errors import UserError
 from unlearn.methods.base import Phase, UnlearningMethod
 from unlearn.programs.building import build
-from unlearn.programs.plan import problem_of, references_of, settings_of
+from unlearn.programs.composing import problem_of, references_of, settings_of
 from unlearn.programs.unlearn import unlearn
 from unlearn.storage.predictions import collect
 from unlearn.storage.records import read_record
@@ -26,8 +27,10 @@ FORGET_SETS = ("random_10_percent", "class", "subclass")
 def job_for(method: str, home, *overrides: str):
     """The job of a method on the first kind of forget set that it supports."""
     reason = None
+    given = given_values("method", method, home)
     for forget in FORGET_SETS:
-        job = compose_job(f"method={method}", f"forget={forget}", *SMALL, *overrides, home=home)
+        words = (f"method={method}", f"forget={forget}", *given, *SMALL, *overrides)
+        job = compose_job(*words, home=home)
         module = build(job.values["method"], "method")
         try:
             problem = problem_of(job)
@@ -93,8 +96,8 @@ def test_record_is_complete_and_the_run_is_skipped_next_time(name, home):
 
 
 @pytest.mark.parametrize("name", options("method"))
-def test_docstring_says_source_data_and_differences(name):
-    job = compose_job(f"method={name}", "forget=class")
+def test_docstring_says_source_data_and_differences(name, home):
+    job = compose_job(f"method={name}", "forget=class", *given_values("method", name, home))
     text = inspect.getdoc(type(build(job.values["method"], "method"))) or ""
     for heading in ("Source:", "Reads:", "Differs from the official code:"):
         assert heading in text, f"{name}: no {heading!r} in the class docstring"

@@ -18,7 +18,7 @@ from support.reports import number, row, small_report
 
 from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.errors import UserError
-from unlearn.programs.plan import problem_of
+from unlearn.programs.composing import problem_of
 from unlearn.report.numbers import clear_winner, text
 from unlearn.report.page import page_text
 from unlearn.report.pictures import draw, error_rates, worst

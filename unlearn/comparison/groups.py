@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,8 @@ from unlearn.problem import UnlearningProblem, canonical_digest
 from unlearn.storage.predictions import BySplit
 from unlearn.storage.records import RunRecord, records
 from unlearn.storage.references import References, Role
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["retrained", "do-nothing", "method"]
 # Overrides that say which runs to make and not what a run is.
@@ -113,20 +116,28 @@ class Found:
     left_out: int
 
 
-def method_groups(root: Path, problem: UnlearningProblem, retain_examples: int | None) -> Found:
+def method_groups(
+    root: Path,
+    problem: UnlearningProblem,
+    retain_examples: int | None,
+    original_weights: Callable[[int], str | None] = lambda seed: None,
+) -> Found:
     """Groups of the problem's finished runs.
 
     Runs of one method and one set of hyper-parameters make a group of runs that share an original
-    model, or one of runs with an original model each, or both.
+    model, or one of runs with an original model each, or both. Of several runs of one seed, as
+    where a file of weights was replaced, the last one counts.
 
     Args:
         root: folder of all runs.
         problem: the problem; runs of others are not looked at.
         retain_examples: size of the retain sample; runs that kept another are left out.
+        original_weights: from a seed to the hash of an original model that was trained elsewhere,
+            None for one trained here; runs that started from other ones are left out and logged.
     """
-    found: dict[str, list[RunRecord]] = {}
-    control_runs: dict[str, list[RunRecord]] = {}
-    left_out = 0
+    found: dict[tuple[str, str], list[RunRecord]] = {}
+    control_runs: dict[tuple[str, str], list[RunRecord]] = {}
+    left_out = strangers = 0
     for folder in sorted(root.glob(f"*-{problem.digest[:10]}")):
         for record in records(folder):
             if record.document["problem"]["digest"] != problem.digest:
@@ -134,17 +145,30 @@ def method_groups(root: Path, problem: UnlearningProblem, retain_examples: int |
             if record.document["retain_examples"] != retain_examples:
                 left_out += 1
                 continue
-            kind = control_runs if record.document.get("control") else found
-            kind.setdefault(record.folder.parent.name, []).append(record)
+            document = record.document
+            # Values tell sets of files apart, whose paths are no part of a folder's name.
+            key = (record.folder.parent.name, canonical_digest(document["method"]["values"]))
+            if document.get("control"):
+                control_runs.setdefault(key, []).append(record)
+            elif document.get("original_weights") != original_weights(document["original_seed"]):
+                strangers += 1
+            else:
+                found.setdefault(key, []).append(record)
+    if strangers:
+        log.warning(
+            "%d runs started from other original models (references.original_file) and are left "
+            "out",
+            strangers,
+        )
     groups = {
-        (folder, group.starts, group.original): group
-        for folder, runs in found.items()
-        for group in _by_starts(runs, problem)
+        (folder, group.starts, group.original, values): group
+        for (folder, values), runs in found.items()
+        for group in _by_starts(_last(runs), problem)
     }
     controls = {
-        (folder, group.starts, group.original): group
-        for folder, runs in control_runs.items()
-        for group in _by_starts(runs, problem)
+        (folder, group.starts, group.original, values): group
+        for (folder, values), runs in control_runs.items()
+        for group in _by_starts(_last(runs), problem)
     }
     named = dict(zip(groups, _told_apart(list(groups.values())), strict=True))
     return Found(
@@ -152,6 +176,14 @@ def method_groups(root: Path, problem: UnlearningProblem, retain_examples: int |
         {named[which].label: controls[which] for which in named if which in controls},
         left_out,
     )
+
+
+def _last(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """One run of every seed and original model, the one that was finished last."""
+    by_seeds: dict[tuple[int, int], RunRecord] = {}
+    for run in sorted(runs, key=lambda run: run.document["finished"]):
+        by_seeds[start_of(run), run.document["seed"]] = run
+    return list(by_seeds.values())
 
 
 def _by_starts(runs: Sequence[RunRecord], problem: UnlearningProblem) -> list[Group]:

@@ -150,6 +150,8 @@ class Yardstick:
             return dict(entry.tensors)
         own = self._itself(member)
         others = [m for m in self.retrained if m is not own]
+        if not others:
+            return {}
         outputs = Outputs(member.read(), {}, [m.read() for m in others])
         found = {}
         for name, evaluation in chosen.items():

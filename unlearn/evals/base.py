@@ -86,6 +86,7 @@ class Evaluation(Callback):
         wants_models: models of each kind that its authors used or recommend.
         uses_network: True where `compute` reads weights or runs the network, and so needs runs that
             kept theirs.
+        fresh_network: True where it needs a newly initialised network of the problem.
         over_examples: quantities of `compare` that are the mean or median of one of its per-example
             numbers, which gives them an interval over examples too.
         fewest: models of a kind from which a quantity's interval covers what it claims, by
@@ -103,6 +104,7 @@ class Evaluation(Callback):
     min_models: ClassVar[int] = 0
     wants_models: ClassVar[int] = 0
     uses_network: ClassVar[bool] = False
+    fresh_network: ClassVar[bool] = False
     over_examples: ClassVar[Mapping[str, tuple[str, Location]]] = {}
     fewest: ClassVar[Mapping[str, int | None]] = {}
     remembers: ClassVar[tuple[str, ...]] = ()

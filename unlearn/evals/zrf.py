@@ -23,6 +23,7 @@ class ZeroRetrainForgetting(Evaluation):
 
     splits = ("forget",)
     tasks = ("classification",)
+    fresh_network = True
     quantities = {"score": Quantity("ZRF", "closer")}
 
     def __init__(self, legacy: bool = False, seed: int = 0):

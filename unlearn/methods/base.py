@@ -74,6 +74,8 @@ class UnlearningMethod(LightningModule):
         requires: splits the method may read.
         tasks: task types it supports.
         forget_kinds: kinds of forget set it exists for (`random`, `class`, ...); None = all.
+        done_elsewhere: True where the work was done by other code, so that what a run costs here
+            says nothing of what the method costs.
         stacks: True when loss and phases depend on nothing but parameters and batch, so that
             many seeds may run at once with stacked parameters.
     """
@@ -81,6 +83,7 @@ class UnlearningMethod(LightningModule):
     requires: ClassVar[tuple[str, ...]] = ("retain", "forget")
     tasks: ClassVar[tuple[str, ...]] = ("classification", "regression")
     forget_kinds: ClassVar[tuple[str, ...] | None] = None
+    done_elsewhere: ClassVar[bool] = False
     stacks: ClassVar[bool] = False
 
     net: nn.Module

@@ -23,31 +23,33 @@ class WeightFile:
     def __init__(self, path: Path, setting: str):
         self.path, self.setting = path, setting
 
-    @cached_property
-    def data(self) -> bytes:
-        """The file, read once.
-
-        Raises:
-            UserError: it cannot be read.
-        """
+    def _read(self) -> bytes:
         try:
             return self.path.read_bytes()
         except OSError as error:
             raise UserError(f"{self.setting}: cannot read {self.path}: {error.strerror}") from error
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content: what the weights are, wherever they lie."""
-        return hashlib.sha256(self.data).hexdigest()
+        """SHA-256 of the content: what the weights are, wherever they lie.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        return hashlib.sha256(self._read()).hexdigest()
 
     def load_into(self, net: nn.Module) -> dict[str, Tensor]:
         """Copy the weights into a network and return them.
 
         Raises:
-            UserError: no safetensors file, weights that do not fit, or that are not finite.
+            UserError: no safetensors file, weights that do not fit, that are not finite, or others
+                than when the file was first read.
         """
+        data = self._read()
+        if hashlib.sha256(data).hexdigest() != self.digest:
+            raise UserError(f"{self.setting}: {self.path} was changed meanwhile: start again")
         try:
-            tensors = load(self.data)
+            tensors = load(data)
         except SafetensorError as error:
             raise UserError(
                 f"{self.setting}: {self.path} is no safetensors file ({error}); write one with "
@@ -83,3 +85,19 @@ def weight_files(pattern: str | Sequence[str], setting: str) -> list[WeightFile]
     if not found:
         raise UserError(f"{setting}: no file matches {pattern!r}; give safetensors files")
     return [WeightFile(path, setting) for path in found]
+
+
+def file_of(files: Sequence[WeightFile], role: str, seed: int) -> WeightFile:
+    """The file with the model of a seed: one original for all seeds, or one file a seed.
+
+    Raises:
+        UserError: fewer files than seeds.
+    """
+    if role == "original" and len(files) == 1:
+        return files[0]
+    if seed >= len(files):
+        raise UserError(
+            f"{files[0].setting}: {len(files)} files were given, and {role} model {seed} "
+            "(counted from 0) is asked for"
+        )
+    return files[seed]

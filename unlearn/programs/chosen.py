@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -11,40 +13,71 @@ from unlearn.comparison.given import originals_of
 from unlearn.comparison.groups import Group
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.errors import UserError
+from unlearn.evals.base import Evaluation
 from unlearn.problem import UnlearningProblem
+from unlearn.programs.composing import evaluations_of
 from unlearn.programs.folders import shipped
 from unlearn.programs.job import Job
-from unlearn.programs.plan import evaluations_of
+
+log = logging.getLogger(__name__)
 
 CONF = shipped("conf")
 
 Chosen = str | Sequence[str] | Mapping[str, Any]
 
 
-def yardstick_of(
-    problem: UnlearningProblem, chosen: Chosen, groups: Sequence[Group], retain_examples: int | None
-) -> Yardstick:
-    """Chosen evaluations, with given retrained and original models to measure by.
+@dataclass(frozen=True)
+class ChosenEvaluations:
+    """Evaluations that somebody asked for.
 
-    Args:
-        problem: splits and task.
-        chosen: names of presets or evaluations, or settings by name.
-        groups: the models of a comparison.
-        retain_examples: size of the retain sample.
-
-    Raises:
-        UserError: an evaluation that there is not, or that the task does not have.
+    Attributes:
+        evaluations: by name.
+        configs: by name.
     """
-    configs = _evaluations(chosen)
-    names = ",".join(chosen) if not isinstance(chosen, str) else chosen
-    evaluations = evaluations_of(Job({"eval": configs}, {"eval": names}), problem)
-    return Yardstick(
-        problem,
-        evaluations,
-        {name: [configs[name], retain_examples] for name in evaluations},
-        [member for group in groups if group.kind == "retrained" for member in group.members],
-        originals_of(next((group for group in groups if group.kind == "do-nothing"), None)),
-    )
+
+    evaluations: Mapping[str, Evaluation]
+    configs: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, problem: UnlearningProblem, chosen: Chosen, networks: bool = True
+    ) -> ChosenEvaluations:
+        """Build them, and find out now what would fail after minutes of work.
+
+        Args:
+            problem: splits and task.
+            chosen: names of presets or evaluations, or settings by name.
+            networks: whether there are networks; evaluations that need one are left out else.
+
+        Raises:
+            UserError: an evaluation that there is not, that the task does not have, or that needs
+                a fresh network where none can be made.
+        """
+        configs = _evaluations(chosen)
+        names = chosen if isinstance(chosen, str) else ",".join(chosen)
+        built = evaluations_of(Job({"eval": configs}, {"eval": names}), problem)
+        if not networks:
+            lacking = [n for n, e in built.items() if e.uses_network or e.fresh_network]
+            built = {name: e for name, e in built.items() if name not in lacking}
+            if lacking:
+                log.info("no networks, so left out: %s", ", ".join(lacking))
+        if not built:
+            raise UserError("eval: nothing is left of what was asked for; name another evaluation")
+        if any(evaluation.fresh_network for evaluation in built.values()):
+            problem.fresh_network(0)
+        return cls(built, configs)
+
+    def yardstick(
+        self, problem: UnlearningProblem, groups: Sequence[Group], retain_examples: int | None
+    ) -> Yardstick:
+        """The evaluations with given retrained and original models to measure by."""
+        return Yardstick(
+            problem,
+            self.evaluations,
+            {name: [self.configs[name], retain_examples] for name in self.evaluations},
+            [member for group in groups if group.kind == "retrained" for member in group.members],
+            originals_of(next((group for group in groups if group.kind == "do-nothing"), None)),
+        )
 
 
 def _evaluations(chosen: Chosen) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from unlearn.comparison.compare import compare_groups
@@ -45,7 +46,9 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
     references, yardstick = plan.references, plan.yardstick
     problem = references.problem
     words = f" {references.command}".rstrip()
-    found = method_groups(plan.runs, problem, references.retain_examples)
+    found = method_groups(
+        plan.runs, problem, references.retain_examples, partial(references.weights, "original")
+    )
     groups = found.groups
     retrained = reference_group(references, "retrained", words)
     if not groups:

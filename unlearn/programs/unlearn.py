@@ -124,6 +124,7 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
 
     def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:
         run = by_seed[seed]
+        costs = Costs.unknown() if method.done_elsewhere else costs
         predictions = collect(
             method.net, problem, problem.splits, references.settings, references.retain_examples
         )
@@ -210,6 +211,9 @@ def _document(
         "method": {"name": plan.method.name, "values": dict(plan.method.values)},
         "seed": run.seed,
         "original_seed": run.original_seed,
+        "original_weights": None
+        if run.is_control
+        else plan.references.weights(run.role, run.start),
         "control": _control(run),
         "metrics": _listed(metrics),
         "evaluations": {name: yardstick.digests[name] for name in yardstick.of_runs},

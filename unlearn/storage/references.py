@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unlearn.errors import UserError, command
 from unlearn.methods.base import UnlearningMethod
-from unlearn.models.weights import WeightFile
+from unlearn.models.weights import WeightFile, file_of
 from unlearn.problem import ProblemView, UnlearningProblem
 from unlearn.storage.predictions import Predictions, collect, pack, unpack
 from unlearn.storage.store import Address, DamagedEntry, Entry, Made, Store, read_document
@@ -81,8 +81,7 @@ class References:
 
     def _describe(self, role: Role, seed: int) -> dict[str, Any]:
         problem, recipe = self.problem.description, self.problem.recipe
-        if role in self.given:
-            weights = self._given(role, seed).digest
+        if weights := self.weights(role, seed):
             return {"role": role, "weights": weights, "model": problem["model"]}
         description = {
             "role": role,
@@ -96,6 +95,10 @@ class References:
         if role == "retrained":
             description["forget_indices"] = problem["forget_indices"]
         return description
+
+    def weights(self, role: Role, seed: int) -> str | None:
+        """Hash of the weights of a model that was trained elsewhere; None for one trained here."""
+        return file_of(self.given[role], role, seed).digest if role in self.given else None
 
     def _outputs_address(self, role: Role, seed: int) -> Address:
         model = self.address(role, seed)
@@ -190,25 +193,9 @@ class References:
             )
         return absent
 
-    def _given(self, role: Role, seed: int) -> WeightFile:
-        """The file with a model trained elsewhere: one original for all seeds, or one a seed.
-
-        Raises:
-            UserError: fewer files than seeds.
-        """
-        files = self.given[role]
-        if role == "original" and len(files) == 1:
-            return files[0]
-        if seed >= len(files):
-            raise UserError(
-                f"{files[0].setting}: {len(files)} files were given, and {role} model {seed} "
-                "(counted from 0) is asked for"
-            )
-        return files[seed]
-
     def _import(self, role: Role, seed: int) -> Made:
         """Weights that the user trained elsewhere, checked against the network."""
-        tensors = self._given(role, seed).load_into(self.problem.fresh_network(0))
+        tensors = file_of(self.given[role], role, seed).load_into(self.problem.fresh_network(0))
         return tensors, self._record(Costs.unknown())
 
     def _train(self, role: Role, seed: int) -> Made:
@@ -244,7 +231,8 @@ class References:
         absent = {
             role: lacking
             for role, seeds in wanted.items()
-            if (lacking := [seed for seed in seeds if not self.has(role, seed)])
+            if role not in self.given  # files only have to be read
+            and (lacking := [seed for seed in seeds if not self.has(role, seed)])
         }
         if not absent:
             return

@@ -46,7 +46,8 @@ class Costs:
     @classmethod
     def unknown(cls) -> "Costs":
         """Of a model that was trained elsewhere."""
-        return cls(math.nan, math.nan, 0, 0, None, None, 1, "trained elsewhere")
+        nan: Any = math.nan  # not 0, which would be a cost
+        return cls(nan, nan, nan, nan, None, None, 1, "trained elsewhere")
 
 
 class FiniteLoss(Callback):
