@@ -150,6 +150,19 @@ def test_a_folder_with_something_else_is_refused(tmp_path, problem):
     assert (tmp_path / "report" / "thesis.txt").exists()
 
 
+def test_an_older_report_is_replaced_and_nothing_else(tmp_path, problem):
+    folder = tmp_path / "report"
+    write_report(small_report(), problem, folder, pictures=False)
+    (folder / "thesis.tex").write_text("precious")
+    (folder / "chapters").mkdir()
+    write_report(small_report(), problem, folder, pictures=False)
+    assert (folder / "thesis.tex").read_text() == "precious" and (folder / "chapters").is_dir()
+    (folder / "provenance.json").unlink()
+    with pytest.raises(UserError, match="something else"):
+        write_report(small_report(), problem, folder, pictures=False)
+    assert (folder / "results.csv").exists() and (folder / "thesis.tex").exists()
+
+
 def test_pictures_leave_out_what_has_no_numbers(tmp_path, problem):
     rows = [row(NOISE_FLOOR, "noise floor", 0.9, 1.0), row("a", "method", 0.9, 1.0)]
     bare = [type(r)(**{**r.__dict__, "examples": {}, "scores": {}}) for r in rows]

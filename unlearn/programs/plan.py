@@ -196,7 +196,7 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
             identity.append(references.address(role, start).description)
         folder = (
             Path(options.paths.runs)
-            / f"{problem.name}-{problem.digest[:10]}"
+            / problem_folder(problem)
             / f"{method.name}-{canonical_digest(identity)[:8]}"
             / f"{'control_' if options.control else ''}{role}{start}_seed{seed}{what}"
         )
@@ -239,12 +239,17 @@ def plan_comparison(job: Job) -> EvaluatePlan:
         yardstick=yardstick_of(job, options, references, retrained),
         resampling=options.resampling,
         runs=Path(options.paths.runs),
-        report=Path(options.paths.report),
+        report=Path(options.paths.report) / problem_folder(references.problem),
         pictures=options.pictures,
         logger=build(options.logger, "logger"),
         overrides=job.overrides,
         info=_run_info(job, references.problem, "comparison"),
     )
+
+
+def problem_folder(problem: UnlearningProblem) -> str:
+    """Name of the folder of a problem's runs, and of its report."""
+    return f"{problem.name}-{problem.digest[:10]}"
 
 
 def control_start(original: int) -> int:
