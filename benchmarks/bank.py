@@ -42,6 +42,7 @@ from unlearn.metrics.forgetting import forgetting_quality
 from unlearn.metrics.population import klom
 from unlearn.problem import UnlearningProblem
 from unlearn.programs.building import build
+from unlearn.programs.console import show_messages
 from unlearn.programs.plan import settings_of
 from unlearn.storage.predictions import forward
 from unlearn.training.bank import fit_bank
@@ -66,7 +67,6 @@ def retrained(
         settings=settings,
         at_once=at_once,
         finished=lambda seed, method, costs: nets.update({seed: method.net}),
-        progress=lambda text: print("  ", text, flush=True),
     )
     return nets
 
@@ -108,7 +108,7 @@ def totals(problem: UnlearningProblem, settings: TrainerSettings, members: int) 
     begin = time.perf_counter()
     nets = retrained(problem, range(members), settings, None)
     middle = time.perf_counter()
-    config = job("method=gisa").plain("method")
+    config = job("method=gisa").values["method"]
     fit_bank(
         lambda seed: (
             build(config, "method"),
@@ -118,7 +118,6 @@ def totals(problem: UnlearningProblem, settings: TrainerSettings, members: int) 
         range(members),
         settings=settings,
         finished=lambda *_: None,
-        progress=lambda text: print("  ", text, flush=True),
     )
     end = time.perf_counter()
     rows = [
@@ -194,6 +193,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     quiet()
+    show_messages()
     settings = settings_of(job(f"trainer={options.trainer}"))
     problem = cifar_shaped(options.cifar, options.epochs) if options.cifar else digits()
     if options.guard:

@@ -4,11 +4,9 @@
     python benchmarks/coverage.py --table results/coverage.json
 
 The truth of a number is its expectation over sets of as many models on the same examples: the mean
-over all worlds. Simulated worlds have Gaussian log odds, correlation 0.3 between the examples of a
-model through a random effect. Worlds of the bank are disjoint sets of the models in a store, with
-`python train.py seeds=512` and, for the originals, `role=original seeds=192`; ``shifted`` adds one
-standard deviation over models to every forget example's true-class logit. Every second example is
-used, which only saves time.
+over all worlds (`worlds.py`). The bank is a store with `python train.py seeds=512`; with
+--originals also `role=original seeds=192`. Every third forget and fourth test example of the digits
+is used, and forgetting quality sees a third of these forget examples: that only saves time.
 Every world has retrained models and two rows of one kind, so that their difference is 0: how often
 `difference_test` calls it significant is the size of the test.
 """
@@ -21,17 +19,16 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from environment import environment
+from worlds import Models, Sampler, banked, simulated, two_classes
 
 from unlearn.metrics.differences import difference_test, holm
 from unlearn.metrics.epsilon import epsilon_hat, median_epsilon
@@ -40,48 +37,11 @@ from unlearn.metrics.intervals import Interval, interval, mean_interval
 from unlearn.metrics.population import AttackResult, klom, rmia, u_lira
 from unlearn.metrics.resampling import ModelDraws, pair_mean_replicates, side_by_side
 from unlearn.metrics.roc import auc
-from unlearn.metrics.statistics import hinge_margin, logit_margin
 
-WORLDS = {8: 150, 16: 150, 32: 100, 64: 60}
-FORGET, TEST, CORRELATION = 72, 180, 0.3
-RUNS = ("test_accuracy", "forget_accuracy")
+MODELS = (8, 16, 32, 64)
+ROUND = 8  # worlds of every cell in a round
+QUALITY = 16  # forget examples of forgetting quality, the dearest number
 Z = 1.959964
-
-
-@dataclass
-class Models:
-    """What the numbers read of a population: ``(models, ...)`` each."""
-
-    hinge: Tensor
-    odds: Tensor
-    test_odds: Tensor
-    log_p: Tensor
-    retain_accuracy: Tensor
-    test_accuracy: Tensor
-
-    def __getitem__(self, index: Tensor) -> Models:
-        return Models(*(getattr(self, f.name)[index] for f in fields(self)))
-
-    def __len__(self) -> int:
-        return len(self.odds)
-
-
-def of_logits(forget: Tensor, targets: Tensor, test: Tensor, test_targets: Tensor, retain: Tensor):
-    """Models from logits ``(models, examples, classes)`` and retain accuracies ``(models,)``."""
-    test_odds = logit_margin(test, test_targets)
-    return Models(
-        hinge_margin(forget, targets),
-        logit_margin(forget, targets),
-        test_odds,
-        forget.double().log_softmax(-1),
-        retain,
-        (hinge_margin(test, test_targets) > 0).double().mean(1),
-    )
-
-
-def two_classes(odds: Tensor) -> Tensor:
-    """Logits of the true class, number 0, against the rest."""
-    return torch.stack([odds, torch.zeros_like(odds)], -1)
 
 
 def population_numbers(r: Models, u: Models, r_draws: Tensor, u_draws: Tensor) -> dict[str, Tensor]:
@@ -98,7 +58,8 @@ def population_numbers(r: Models, u: Models, r_draws: Tensor, u_draws: Tensor) -
         for scores in (attack.unlearned_scores, attack.retrained_scores)
     ]
     relative = [_rmia(r[i], u[j]) for i, j in zip(r_draws, u_draws, strict=True)]
-    quality = forgetting_quality(*odds, None).points.view(count, -1).mean(1)
+    some = [side_by_side(p.odds[:, :QUALITY], d) for p, d in ((r, r_draws), (u, u_draws))]
+    quality = forgetting_quality(*some, None).points.view(count, -1).mean(1)
     final = [
         competition_score(
             float(quality[b]),
@@ -136,68 +97,6 @@ def pair_distances(r: Models, u: Models) -> Tensor:
     return (own - p @ u.log_p.flatten(1).T) / r.log_p.shape[1]
 
 
-Sampler = Callable[[int, torch.Generator], tuple[Models, Models, Models]]
-
-
-def simulated(shift: float) -> Sampler:
-    """Draws retrained models and two rows whose forget log odds are ``shift`` deviations higher."""
-    fixed = torch.Generator().manual_seed(7)
-    shape = FORGET + 2 * TEST
-    location = 3 + 2 * torch.randn(shape, generator=fixed, dtype=torch.float64)
-    scale = (0.3 * torch.randn(shape, generator=fixed, dtype=torch.float64)).exp()
-
-    def population(models: int, moved: float, generator: torch.Generator) -> Models:
-        effect = torch.randn(models, 1, generator=generator, dtype=torch.float64)
-        noise = torch.randn(models, shape, generator=generator, dtype=torch.float64)
-        standard = math.sqrt(CORRELATION) * effect + math.sqrt(1 - CORRELATION) * noise
-        standard[:, :FORGET] += moved
-        odds = location + scale * standard
-        forget, test, retain = odds.split([FORGET, TEST, TEST], 1)
-        zeros = torch.zeros(TEST, dtype=torch.long)
-        right = (retain > 0).double().mean(1)
-        return of_logits(two_classes(forget), zeros[:FORGET], two_classes(test), zeros, right)
-
-    return lambda models, generator: (
-        population(models, 0.0, generator),
-        population(models, shift, generator),
-        population(models, shift, generator),
-    )
-
-
-def banked(folder: Path, kind: str) -> Sampler:
-    """Draws disjoint sets from stored models; ``kind`` is null, shifted or originals."""
-    retrained = _bank(folder, "-retrained-")
-    other = retrained
-    if kind == "shifted":
-        other = _bank(folder, "-retrained-", shift=1.0)
-    elif kind == "originals":
-        other = _bank(folder, "-original-")
-
-    def draw(models: int, generator: torch.Generator) -> tuple[Models, Models, Models]:
-        order = torch.randperm(len(retrained), generator=generator)
-        r, a, b = (order[i * models : (i + 1) * models] for i in range(3))
-        if kind == "originals":
-            a, b = torch.randperm(len(other), generator=generator)[: 2 * models].split(models)
-        return retrained[r], other[a], other[b]
-
-    return draw
-
-
-def _bank(folder: Path, name: str, shift: float = 0.0) -> Models:
-    stored = [load_file(path) for path in sorted(folder.glob(f"*{name}*/tensors.safetensors"))]
-    if not stored:
-        raise SystemExit(f"{folder} holds no outputs of models *{name}*: see the head of the file")
-    forget, test = (
-        torch.stack([s[f"{part}/logits"] for s in stored]) for part in ("forget", "test")
-    )
-    targets, test_targets = stored[0]["forget/targets"], stored[0]["test/targets"]
-    if shift:
-        added = shift * logit_margin(forget, targets).std(0).float()
-        forget[:, torch.arange(len(targets)), targets] += added
-    right = [(s["retain/logits"].argmax(-1) == s["retain/targets"]).double().mean() for s in stored]
-    return of_logits(forget, targets, test, test_targets, torch.stack(right))
-
-
 def judged(
     r: Models, rows: tuple[Models, Models], draws: ModelDraws
 ) -> tuple[list[dict[str, Interval]], dict[str, float]]:
@@ -227,53 +126,72 @@ def judged(
 
 
 def _runs(u: Models) -> dict[str, Tensor]:
-    values = (u.test_accuracy, (u.hinge > 0).double().mean(1))
-    return {f"accuracy/{name[:-9]}": v for name, v in zip(RUNS, values, strict=True)}
+    return {
+        "accuracy/test": u.test_accuracy,
+        "accuracy/forget": (u.hinge > 0).double().mean(1),
+    }
 
 
-def cell(sampler: Sampler, models: int, worlds: int, draws: int) -> dict[str, dict[str, float]]:
-    """Coverage, width and size of every number, at one number of models."""
-    generator = torch.Generator().manual_seed(models)
-    estimates: dict[str, list[float]] = defaultdict(list)
-    intervals: dict[str, list[Interval]] = defaultdict(list)
-    p_values: dict[str, list[float]] = defaultdict(list)
-    for world in range(worlds):
-        r, *rows = sampler(models, generator)
-        both, tested = judged(r, tuple(rows), ModelDraws(draws, seed=world))
-        for one in both:
-            for key, found in one.items():
-                intervals[key].append(found)
-                estimates[key].append(found.estimate)
-        for key, p in tested.items():
-            p_values[key].append(p)
-        usable = [p for p in tested.values() if not math.isnan(p)]
-        p_values["any, Holm"].append(float(holm(usable).min()))
-    result = {}
-    for key, found in intervals.items():
-        values = torch.tensor(estimates[key], dtype=torch.float64)
-        values = values[values.isfinite()]
-        truth, deviation = float(values.mean()), float(values.std())
-        covers = [i.low <= truth <= i.high for i in found]
-        widths = torch.tensor([i.high - i.low for i in found]).double()
-        result[key] = {
-            "truth": truth,
-            "deviation": deviation,
-            "coverage": sum(covers) / len(covers),
-            "without": sum(math.isnan(i.low) for i in found) / len(found),
-            "width": float(widths.nanmean()) / (2 * Z * deviation) if deviation else math.nan,
+class Cell:
+    """Worlds of one kind at one number of models, and what their intervals and tests were worth."""
+
+    def __init__(self, world: str, sampler: Sampler, models: int):
+        self.world, self.sampler, self.models = world, sampler, models
+        self.generator = torch.Generator().manual_seed(models)
+        self.intervals: dict[str, list[Interval]] = defaultdict(list)
+        self.p_values: dict[str, list[float]] = defaultdict(list)
+        self.worlds, self.seconds = 0, 0.0
+
+    def add(self, worlds: int, draws: int) -> None:
+        """Simulates so many more worlds."""
+        begin = time.perf_counter()
+        for _ in range(worlds):
+            r, a, b = self.sampler(self.models, self.generator)
+            both, tested = judged(r, (a, b), ModelDraws(draws, seed=self.worlds))
+            self.worlds += 1
+            for key in both[0]:
+                self.intervals[key] += [row[key] for row in both]
+            for key, p in tested.items():
+                self.p_values[key].append(p)
+            usable = [p for p in tested.values() if not math.isnan(p)]
+            self.p_values["any, Holm"].append(float(holm(usable).min()))
+        self.seconds += time.perf_counter() - begin
+
+    def summary(self) -> dict[str, object]:
+        """Coverage, width over 2 x 1.96 true standard deviations, and size, by number."""
+        numbers: dict[str, dict[str, float]] = {}
+        for key, found in self.intervals.items():
+            values = torch.tensor([i.estimate for i in found], dtype=torch.float64)
+            values = values[values.isfinite()]
+            truth, deviation = float(values.mean()), float(values.std())
+            given = [i for i in found if not math.isnan(i.low)]
+            covered = sum(i.low <= truth <= i.high for i in given)
+            width = sum(i.high - i.low for i in given) / max(1, len(given))
+            numbers[key] = {
+                "truth": truth,
+                "deviation": deviation,
+                "intervals": len(given),
+                "coverage": covered / len(given) if given else math.nan,
+                "width": width / (2 * Z * deviation) if deviation > 0 else math.nan,
+            }
+        for key, p in self.p_values.items():
+            size = sum(value < 0.05 for value in p) / len(p)
+            numbers.setdefault(key, {})["size"] = size
+        return {
+            "world": self.world,
+            "models": self.models,
+            "worlds": self.worlds,
+            "seconds": self.seconds,
+            "numbers": numbers,
         }
-    for key, p in p_values.items():
-        size = sum(value < 0.05 for value in p) / len(p)
-        result.setdefault(key, {})["size"] = size
-    return result
 
 
-def cells(bank: Path | None) -> Iterator[tuple[str, Sampler]]:
+def cells(bank: Path | None, originals: bool) -> Iterator[tuple[str, Sampler]]:
     """All kinds of worlds."""
     yield "simulated, null", simulated(0.0)
     yield "simulated, shifted", simulated(1.0)
     if bank is not None:
-        for kind in ("null", "shifted", "originals"):
+        for kind in ("null", "shifted", "originals")[: 3 if originals else 2]:
             yield f"digits, {kind}", banked(bank, kind)
 
 
@@ -293,6 +211,25 @@ def table(document: dict) -> str:
     return "\n".join(lines)
 
 
+def trusted_from(document: dict) -> dict[str, int | None]:
+    """Models from which on a number's interval covers in 0.90 of every kind of world or more, at
+    most twice as wide as it had to be (KLoM three times), by number; None where it never does."""
+    result: dict[str, int | None] = {}
+    for key in dict.fromkeys(k for c in document["cells"] for k in c["numbers"]):
+        good = {c["models"]: True for c in document["cells"]}
+        for c in document["cells"]:
+            found = c["numbers"].get(key, {})
+            widest = 3 if key.startswith("klom") else 2
+            if found.get("intervals"):
+                right = found["coverage"] >= 0.9 and found["width"] <= widest
+                good[c["models"]] &= right
+        if "coverage" in document["cells"][0]["numbers"][key]:
+            bad = [models for models, fine in good.items() if not fine]
+            above = [models for models in sorted(good) if models > max(bad, default=0)]
+            result[key] = above[0] if above else None
+    return result
+
+
 def _shown(numbers: dict[str, float] | None) -> str:
     if numbers is None:
         return ""
@@ -305,36 +242,32 @@ def _shown(numbers: dict[str, float] | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bank", type=Path, help="folder of stored outputs of digits models")
-    parser.add_argument("--models", type=int, nargs="+", default=list(WORLDS))
-    parser.add_argument("--worlds", type=int, help="worlds of every cell, instead of 60 to 150")
-    parser.add_argument("--draws", type=int, default=40, help="replicates")
-    parser.add_argument("--json", type=Path, help="write the results here, cell by cell")
+    parser.add_argument("--originals", action="store_true", help="also rows of original models")
+    parser.add_argument("--models", type=int, nargs="+", default=MODELS)
+    parser.add_argument("--rounds", type=int, default=10, help=f"of {ROUND} worlds in every cell")
+    parser.add_argument("--draws", type=int, default=24, help="replicates")
+    parser.add_argument("--json", type=Path, help="write the results here after every round")
     parser.add_argument("--table", type=Path, help="only print the table of such a file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.table:
-        print(table(json.loads(options.table.read_text())))
+        document = json.loads(options.table.read_text())
+        print(table(document))
+        print("trusted from", trusted_from(document))
         return
-    document = {"benchmark": "coverage", "draws": options.draws, "cells": []}
-    document["environment"] = environment()
-    for models in options.models:
-        for world, sampler in cells(options.bank):
-            begin = time.perf_counter()
-            worlds = options.worlds or WORLDS[models]
-            numbers = cell(sampler, models, worlds, options.draws)
-            seconds = time.perf_counter() - begin
-            document["cells"].append(
-                {
-                    "world": world,
-                    "models": models,
-                    "worlds": worlds,
-                    "seconds": seconds,
-                    "numbers": numbers,
-                }
-            )
-            print(f"{world}, {models} models, {worlds} worlds, {seconds:.0f} s", flush=True)
-            if options.json:
-                options.json.write_text(json.dumps(document, indent=1) + "\n")
+    every = [
+        Cell(world, sampler, models)
+        for world, sampler in cells(options.bank, options.originals)
+        for models in options.models
+    ]
+    document = {"benchmark": "coverage", "draws": options.draws, "environment": environment()}
+    for finished in range(1, options.rounds + 1):
+        for cell in every:
+            cell.add(ROUND, options.draws)
+            print(f"round {finished}: {cell.world}, {cell.models} models", flush=True)
+        document["cells"] = [cell.summary() for cell in every]
+        if options.json:
+            options.json.write_text(json.dumps(document, indent=1) + "\n")
     print(table(document))
 
 

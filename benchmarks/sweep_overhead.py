@@ -55,13 +55,14 @@ def inside(overrides: list[str]) -> None:
     """Run the study in this process with a clock around the parts of its jobs."""
     begin = time.perf_counter()
     sys.path.insert(0, str(ROOT))
+    from unlearn.comparison.yardstick import Yardstick
     from unlearn.programs import job as program
     from unlearn.programs import unlearn as runner
 
     clock = {"work": 0.0, "references": 0.0, "in_jobs": 0.0, "jobs": 0, "before": 0.0}
 
-    def timed(name: str, function):  # type: ignore[no-untyped-def]
-        def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
+    def timed(name: str, function):
+        def wrapped(*args, **kwargs):
             start = time.perf_counter()
             try:
                 return function(*args, **kwargs)
@@ -70,8 +71,8 @@ def inside(overrides: list[str]) -> None:
 
         return wrapped
 
-    def job(function):  # type: ignore[no-untyped-def]
-        def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
+    def job(function):
+        def wrapped(*args, **kwargs):
             if not clock["jobs"]:
                 clock["before"] = time.perf_counter() - begin
             clock["jobs"] += 1
@@ -81,14 +82,14 @@ def inside(overrides: list[str]) -> None:
 
     write = runner.write_record
 
-    def write_record(folder, document, *rest):  # type: ignore[no-untyped-def]
+    def write_record(folder, document, *rest):
         clock["work"] += document["costs"]["seconds"]
         return write(folder, document, *rest)
 
-    runner.write_record = write_record  # type: ignore[assignment]
+    runner.write_record = write_record
     runner.collect = timed("work", runner.collect)
-    runner.evaluate = timed("work", runner.evaluate)
-    runner._prepare_references = timed("references", runner._prepare_references)
+    Yardstick.measure = timed("work", Yardstick.measure)  # type: ignore[method-assign]
+    runner._resolve_references = timed("references", runner._resolve_references)
     program.run = job(program.run)
     sys.argv = [str(ROOT / "unlearn.py"), *STUDY, *overrides]
     import runpy

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from environment import environment
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf, open_dict
 from torch import Tensor, nn
 
 from unlearn.data.tables import Table, normalisation
@@ -40,11 +39,7 @@ def job(*overrides: str) -> Job:
     """A composed job of the unlearning program, by default that of the digits."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("unlearn", list(overrides), return_hydra_config=True)
-    choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items()}
-    config = OmegaConf.create(OmegaConf.to_container(config))
-    with open_dict(config):
-        del config["hydra"]
-    return Job(config, choices, overrides)
+    return Job.composed(config, config.hydra)
 
 
 def digits() -> UnlearningProblem:

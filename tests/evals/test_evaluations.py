@@ -7,8 +7,6 @@ import pytest
 import torch
 from support.compose import compose_job, options
 
-from unlearn.comparison.flags import COLLAPSED, EQUALS_ORIGINAL, flags_of
-from unlearn.comparison.groups import Group, Member
 from unlearn.comparison.scoring import Resampling, population_numbers
 from unlearn.data.task import Task
 from unlearn.evals.average_gap import AverageGap
@@ -152,47 +150,19 @@ def test_what_remembers_is_told_from_what_never_saw(evaluation, quantity, proble
 def test_intervals_hold_the_value_and_say_what_was_resampled(problem):
     retrained, unlearned = bank(problem, 0), bank(problem, 50, forget=4)
     numbers, comparison = population_numbers(
-        "epsilon_hat",
-        EpsilonHat(),
+        "u_lira",
+        ULiRA(),
         unlearned,
         retrained,
         problem,
         Resampling(models=40, examples=200),
-        count=12,
+        ("row", "retrained"),
     )
-    number = numbers["epsilon_hat/median"]
-    assert number.n == 12 and number.with_all_n == 16 and number.with_all != number.value
+    number = numbers["u_lira/accuracy"]
+    assert number.n == 16 and number.draws.shape == (40,)
     assert number.over_models.over == "models" and number.over_examples.over == "examples"
     for interval in (number.over_models, number.over_examples):
         assert interval.low <= number.value <= interval.high and interval.low < interval.high
-    share = numbers["epsilon_hat/infinite"]
+    share = numbers["u_lira/tpr_1_percent"]
     assert share.over_models.low >= 0 and share.over_models.high <= 1
-    assert comparison.protocol == "delta 0.05"
-
-
-def member(outputs, seed: int) -> Member:
-    return Member(seed, 0, {}, lambda: outputs, None, str(seed), {}, {})
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ("nothing", [EQUALS_ORIGINAL]),
-        ("a hair", [EQUALS_ORIGINAL]),
-        ("retrained", []),
-        ("constant", [COLLAPSED]),
-    ],
-)
-def test_flags(change, expected, problem):
-    original, retrained = answers(problem, 0, forget=9), answers(problem, 1)
-    changed = {
-        "nothing": original,
-        "a hair": {n: replace(p, logits=p.logits + 1e-4) for n, p in original.items()},
-        "retrained": answers(problem, 2),
-        "constant": {
-            n: replace(p, logits=torch.eye(10)[torch.zeros(len(p.targets), dtype=torch.long)])
-            for n, p in original.items()
-        },
-    }[change]
-    group = Group("a", "method", tuple(member(changed, s) for s in range(3)), "one", {}, "")
-    assert flags_of(group, {0: original}, [retrained], True) == expected
+    assert comparison.protocol == "held-out models"

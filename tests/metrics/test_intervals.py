@@ -112,6 +112,8 @@ def test_interval_that_cannot_be_had_says_why():
         (interval(math.inf, draws, 8), "not finite"),
         (interval(0.2, torch.full((4,), 0.2), 8), "same in every replicate"),
         (mean_interval([0.3]), "one run"),
+        (mean_interval([0.3] * 7), "all 7 runs are equal"),
+        (mean_gap_interval([0.3, 0.3], [0.4] * 7), "are equal"),
     ):
         assert math.isnan(found.low) and math.isnan(found.high) and why in found.note
     with pytest.raises(ValueError, match=r"^level:"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,13 +15,18 @@ from unlearn.comparison.yardstick import Yardstick
 from unlearn.evals.base import Quantity
 from unlearn.metrics.bimodality import FEWEST_MODELS, bimodality, weakest_margins
 from unlearn.metrics.statistics import logit_scaled_confidence
-from unlearn.storage.predictions import Population
+from unlearn.storage.predictions import BySplit, Population, Predictions
 
 EQUALS_ORIGINAL = "equals the original"
 COLLAPSED = "collapsed"
 # Shares of the way from the original to a retrained model, and of the retrained models' spread.
 _UNMOVED, _FLAT = 0.01, 0.01
 FALSE_ALARM = 0.01  # probability of calling one population of models two groups
+FAR_BELOW = "far below the original on test"
+NEAR_CHANCE = "near chance on test"
+# Share of the original's skill that a retrained model keeps at least, and the standard errors of
+# the test set that a difference must exceed.
+_KEPT, _CERTAIN = 0.75, 3.0
 UNDEFINED = 0.05  # share of examples without an epsilon above which a row is flagged
 
 
@@ -60,6 +66,58 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
     if copies:
         found.append(f"{copies} of {len(group)} equal a retrained model")
     return found + _two_groups(group, yardstick)
+
+
+def flags_of_retraining(
+    retrained: BySplit, originals: Sequence[BySplit], classification: bool
+) -> list[str]:
+    """What is suspicious about a retrained model, against which everything else is measured.
+
+    Skill is what a model gains on test over the best constant answer: over the share of the largest
+    class, or (regression) over the squared error of the mean target. `near chance`: the skill does
+    not exceed three standard errors, so a constant answer explains it. `far below the original`:
+    the model keeps less than three quarters of the original's skill, and the difference on the same
+    examples exceeds three standard errors.
+
+    Test examples of a forgotten class, which a retrained model cannot know, are left out.
+
+    Args:
+        retrained: predictions of the model by split.
+        originals: predictions of at least one original model.
+        classification: the task type.
+
+    Returns:
+        `FAR_BELOW`, `NEAR_CHANCE`, both or none.
+    """
+    split = "retain_test" if "retain_test" in retrained else "test"
+    if len(retrained[split].targets) < 2:
+        return []
+    own = _gain(retrained[split], classification)
+    theirs = torch.stack([_gain(o[split], classification) for o in originals]).mean(0)
+    lost = theirs - own
+    found = []
+    if own.mean() < _KEPT * theirs.mean() and _certain(lost):
+        found.append(FAR_BELOW)
+    if not _certain(own):
+        found.append(NEAR_CHANCE)
+    return found
+
+
+def _gain(predictions: Predictions, classification: bool) -> Tensor:
+    """By how much each example `(N,)` is answered better than by the best constant answer."""
+    targets = predictions.targets
+    if classification:
+        usual = targets.bincount().argmax()
+        right = predictions.logits.argmax(1) == targets
+        return right.double() - (targets == usual).double()
+    squared = (predictions.logits.squeeze(1).double() - targets.double()).square()
+    return (targets.double() - targets.double().mean()).square() - squared
+
+
+def _certain(differences: Tensor) -> bool:
+    """Whether the mean of `(N,)` lies above zero by more than its standard errors allow."""
+    error = differences.std() / math.sqrt(len(differences))
+    return bool(differences.mean() > _CERTAIN * error)
 
 
 def _two_groups(group: Group, yardstick: Yardstick) -> list[str]:

@@ -21,10 +21,12 @@ training besides the unlearning, since retrained models are at hand.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import t as student
 
 from unlearn.comparison.scoring import Resampling
 from unlearn.evals.base import Evaluation, Quantity
@@ -32,6 +34,7 @@ from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
 
 MEMORY, SHIFT = "memory:", "shift:"
+FEW = 10  # exchanges as bad as the number below which their share is too coarse
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class Relabelled:
 
     Attributes:
         p_value: share of random exchanges with a number as bad, or worse; the two kinds as they
-            are count as one of them. Exact for any number of models.
+            are count as one of them, which makes it exact for any number of models. Where hardly
+            any exchange is as bad it is the tail of Student's t at the number's distance from
+            their mean, since a correction for many tests needs smaller values than so few
+            exchanges have.
         without: mean over the exchanges, the noise floor at this number of models.
     """
 
@@ -90,15 +96,24 @@ def relabelled(
     found = {}
     for name in quantities:
         values = torch.tensor([numbers[name] for numbers in drawn], dtype=torch.float64)
-        bad = badness(values, evaluation.quantities[name]).nan_to_num(float("inf"))
-        # Equal but for rounding counts as equal.
-        as_bad = bad[1:] >= bad[0] - 1e-12 * bad[0].abs()
+        bad = badness(values, evaluation.quantities[name]).nan_to_num(math.inf, math.inf, -math.inf)
         usable = values[1:][values[1:].isfinite()]
         found[name] = Relabelled(
-            float(1 + as_bad.sum()) / len(orders),
-            float(usable.mean()) if len(usable) else float("nan"),
+            _p_value(bad, count - 1), float(usable.mean()) if len(usable) else math.nan
         )
     return found
+
+
+def _p_value(bad: torch.Tensor, degrees: int) -> float:
+    """One-sided, of the first value among all."""
+    # Equal but for rounding counts as equal.
+    as_bad = int((bad[1:] >= bad[0] - 1e-12 * bad[0].abs()).sum())
+    exact = (1 + as_bad) / len(bad)
+    others = bad[1:][bad[1:].isfinite()]
+    if as_bad >= FEW or not math.isfinite(float(bad[0])) or len(others) < 2 or not others.std():
+        return exact
+    distance = float((bad[0] - others.mean()) / others.std())
+    return min(exact, float(student.sf(distance, degrees)))
 
 
 def badness(values: torch.Tensor, quantity: Quantity) -> torch.Tensor:

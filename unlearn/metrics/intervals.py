@@ -103,7 +103,7 @@ def mean_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Inte
         level: coverage in (0, 1).
 
     Returns:
-        An `Interval` over models; no interval, with a note, for fewer than two values.
+        An `Interval` over models; no interval, with a note, for one value or equal values.
 
     Raises:
         ValueError: wrong shape, nothing but NaN, infinite values, ``level`` outside (0, 1).
@@ -114,8 +114,10 @@ def mean_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Inte
     check_level(level)
     n = kept.numel()
     mean = float(kept.mean())
-    if n < 2:
-        return Interval(mean, math.nan, math.nan, level, "models", 0, "no interval: one run")
+    if n < 2 or float(kept.std()) <= _ROUNDING * abs(mean):
+        # Equal runs show that others are rare, not that they cannot be: no width would be right.
+        note = f"no interval: {'one run' if n < 2 else f'all {n} runs are equal'}"
+        return Interval(mean, math.nan, math.nan, level, "models", 0, note)
     half = float(student.ppf((1 + level) / 2, n - 1)) * float(kept.std()) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, level, "models", 0)
 
@@ -131,7 +133,8 @@ def mean_gap_interval(
         level: coverage in (0, 1).
 
     Returns:
-        An `Interval` over models; no interval, with a note, for fewer than two models of a kind.
+        An `Interval` over models; no interval, with a note, for fewer than two models of a kind or
+        where the models of both kinds are equal among themselves.
 
     Raises:
         ValueError: as `mean_interval`.
@@ -147,7 +150,10 @@ def mean_gap_interval(
     parts = torch.stack([r.var() / r.numel(), u.var() / u.numel()])
     freedoms = torch.tensor([r.numel() - 1, u.numel() - 1], dtype=torch.float64)
     variance = float(parts.sum())
-    freedom = variance**2 / float((parts.square() / freedoms).sum()) if variance > 0 else 1.0
+    if math.sqrt(variance) <= _ROUNDING * max(abs(float(r.mean())), abs(float(u.mean()))):
+        note = "no interval: all runs of a kind are equal"
+        return Interval(gap, math.nan, math.nan, level, "models", 0, note)
+    freedom = variance**2 / float((parts.square() / freedoms).sum())
     half = float(student.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
     return Interval(gap, gap - half, gap + half, level, "models", 0)
 

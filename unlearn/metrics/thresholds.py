@@ -141,8 +141,8 @@ def _sorted_counts(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, 
     """Pooled values in order, and how many of each kind are among the first m, m = 0..2N."""
     values, order = torch.cat([positive, negative], 1).sort(1)
     is_positive = order < positive.shape[1]
-    positives = torch.nn.functional.pad(is_positive.cumsum(1), (1, 0))
-    rank = torch.arange(positives.shape[1], device=values.device)
+    positives = torch.nn.functional.pad(is_positive.cumsum(1, dtype=torch.int32), (1, 0))
+    rank = torch.arange(positives.shape[1], device=values.device, dtype=torch.int32)
     return values, positives, rank - positives
 
 

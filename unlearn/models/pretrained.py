@@ -1,7 +1,11 @@
 """Pretrained weights, and first layers for images that are not RGB."""
 
 import functools
+import hashlib
+import io
 import logging
+import pickle
+from pathlib import Path, PurePosixPath
 
 import torch
 from torch import Tensor, nn
@@ -16,23 +20,59 @@ log = logging.getLogger(__name__)
 def fetch_weights(weights: WeightsEnum) -> dict[str, Tensor]:
     """Download torchvision weights, or read them from torch's cache.
 
+    The file's name holds the first digits of its SHA-256, which is compared whenever it is read;
+    only tensors are unpickled, so that no file can run code.
+
     Raises:
-        UserError: they cannot be had here.
+        UserError: they cannot be had here, or the file in the cache is another one.
     """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(weights.url).name
+    digits = path.stem.rpartition("-")[2]
+    if not path.exists():
+        _download(weights, path, digits)
     try:
-        return weights.get_state_dict(progress=False, check_hash=True)
+        content = path.read_bytes()
+        if not hashlib.sha256(content).hexdigest().startswith(digits):
+            raise UserError(
+                f"{path} is not what {weights.url} holds (SHA-256 {digits}...): delete it, and it "
+                "is downloaded again"
+            )
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"pretrained weights: {path} cannot be read ({error.strerror})") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} holds something else than weights ({why}): delete it") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path} holds something else than weights: delete it")
+    return state
+
+
+def _download(weights: WeightsEnum, path: Path, digits: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(weights.url, str(path), digits, progress=False)
     except Exception as error:
         raise UserError(
             f"pretrained weights {weights} cannot be downloaded ({error}): put the file of "
-            f"{weights.url} into {torch.hub.get_dir()}/checkpoints, or give model.pretrained=false"
+            f"{weights.url} into {path.parent}, or give model.pretrained=false"
         ) from error
 
 
 def load_weights(net: nn.Module, weights: WeightsEnum) -> None:
-    """Copy pretrained weights into `net` wherever name and shape agree; logs what does not."""
+    """Copy pretrained weights into `net` wherever name and shape agree; logs what does not.
+
+    Raises:
+        UserError: nothing agrees, so that the network would start from scratch after all.
+    """
     own = net.state_dict()
     given = fetch_weights(weights)
     fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not any(value.ndim for value in fitting.values()):  # counters of batch norm always fit
+        raise UserError(
+            f"model.pretrained: not one tensor of {weights} fits this network; give "
+            "model.pretrained=false"
+        )
     net.load_state_dict(fitting, strict=False)
     fresh = sorted(own.keys() - fitting.keys())
     log.info("%s: %d tensors loaded, from scratch: %s", weights, len(fitting), ", ".join(fresh))

@@ -1,6 +1,6 @@
 """The keys of the primary configs and their types. Anything else is a mistake."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from unlearn.comparison.scoring import Resampling
@@ -33,6 +33,19 @@ class OutputOptions:
     """`outputs`: what of a model's answers is kept."""
 
     retain_examples: int | None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """`tuned`: where a method's values come from.
+
+    Attributes:
+        source: `authors` for those of conf/method, else what a file of conf/tuned says.
+        problems: that the file names.
+    """
+
+    source: str
+    problems: list[str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class UnlearnOptions(Common):
     overwrite: bool
     save_model: bool
     table: bool | None
-    tuned: dict[str, Any] = field(default_factory=dict)
+    tuned: Tuned
 
 
 @dataclass(frozen=True)
