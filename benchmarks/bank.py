@@ -42,8 +42,8 @@ from unlearn.metrics.forgetting import forgetting_quality
 from unlearn.metrics.population import klom
 from unlearn.problem import UnlearningProblem
 from unlearn.programs.building import build
+from unlearn.programs.composing import settings_of
 from unlearn.programs.console import show_messages
-from unlearn.programs.plan import settings_of
 from unlearn.storage.predictions import forward
 from unlearn.training.bank import fit_bank
 from unlearn.training.reference_training import ReferenceTraining

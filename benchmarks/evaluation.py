@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from workloads import alternating, job, paired_ratio, quiet, table, write
 
-from unlearn.programs.plan import plan_unlearning, problem_of, settings_of
+from unlearn.programs.composing import problem_of, settings_of
+from unlearn.programs.plan import plan_unlearning
 from unlearn.programs.unlearn import unlearn
 from unlearn.storage.predictions import collect
 from unlearn.training.fit import Costs

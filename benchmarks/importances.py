@@ -31,7 +31,7 @@ from workloads import (
 
 from unlearn.methods.parts.importance import batch_importances
 from unlearn.problem import UnlearningProblem
-from unlearn.programs.plan import settings_of
+from unlearn.programs.composing import settings_of
 from unlearn.training.trainer import TrainerSettings
 
 

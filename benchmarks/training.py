@@ -33,7 +33,7 @@ from workloads import (
 
 from unlearn.methods.retrain import Retrain
 from unlearn.problem import UnlearningProblem
-from unlearn.programs.plan import settings_of
+from unlearn.programs.composing import settings_of
 from unlearn.training.fit import fit
 from unlearn.training.trainer import TrainerSettings
 

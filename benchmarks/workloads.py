@@ -21,8 +21,8 @@ from unlearn.data.task import Task
 from unlearn.forget_sets.random import RandomForget
 from unlearn.models.resnet import ResNet18
 from unlearn.problem import UnlearningProblem
+from unlearn.programs.composing import problem_of
 from unlearn.programs.job import Job
-from unlearn.programs.plan import problem_of
 from unlearn.recipes.recipe import Recipe
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

@@ -12,7 +12,7 @@ from unlearn.errors import UserError
 from unlearn.forget_sets.random import RandomForget
 from unlearn.forget_sets.whole_class import ClassForget
 from unlearn.problem import UnlearningProblem
-from unlearn.programs.plan import problem_of
+from unlearn.programs.composing import problem_of
 
 
 def tiny(forget, n=20, classes=4):

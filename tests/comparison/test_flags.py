@@ -17,7 +17,7 @@ from unlearn.comparison.groups import Group, Member
 from unlearn.comparison.result import Number, Row
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.evals.base import Quantity
-from unlearn.programs.plan import problem_of
+from unlearn.programs.composing import problem_of
 from unlearn.storage.predictions import Predictions
 
 

@@ -9,7 +9,7 @@ import torch
 from support.compose import compose_job, options
 
 from unlearn.evals.base import Evaluation, Outputs
-from unlearn.programs.plan import evaluations_of, problem_of
+from unlearn.programs.composing import evaluations_of, problem_of
 from unlearn.storage.predictions import Population, Predictions
 
 COSTS = {

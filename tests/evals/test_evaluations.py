@@ -18,7 +18,7 @@ from unlearn.evals.mia_svc import MiaSvc
 from unlearn.evals.nomus import NoMUS
 from unlearn.evals.u_lira import ULiRA
 from unlearn.evals.weight_distance import WeightDistance
-from unlearn.programs.plan import evaluations_of, problem_of
+from unlearn.programs.composing import evaluations_of, problem_of
 from unlearn.storage.predictions import Population, Predictions
 
 

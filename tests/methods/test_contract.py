@@ -13,7 +13,7 @@ from support.given import given_values
 from unlearn.errors import UserError
 from unlearn.methods.base import Phase, UnlearningMethod
 from unlearn.programs.building import build
-from unlearn.programs.plan import problem_of, references_of, settings_of
+from unlearn.programs.composing import problem_of, references_of, settings_of
 from unlearn.programs.unlearn import unlearn
 from unlearn.storage.predictions import collect
 from unlearn.storage.records import read_record

@@ -11,7 +11,7 @@ from support.compose import compose_job
 
 from unlearn.comparison.groups import method_groups
 from unlearn.errors import UserError
-from unlearn.programs.plan import problem_of, references_of
+from unlearn.programs.composing import problem_of, references_of
 from unlearn.programs.unlearn import unlearn
 from unlearn.storage.predictions import collect
 from unlearn.storage.records import read_record

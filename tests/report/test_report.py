@@ -18,7 +18,7 @@ from support.reports import number, row, small_report
 
 from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.errors import UserError
-from unlearn.programs.plan import problem_of
+from unlearn.programs.composing import problem_of
 from unlearn.report.numbers import clear_winner, text
 from unlearn.report.page import page_text
 from unlearn.report.pictures import draw, error_rates, worst
@@ -148,6 +148,19 @@ def test_a_folder_with_something_else_is_refused(tmp_path, problem):
     with pytest.raises(UserError, match="paths.report"):
         write_report(small_report(), problem, tmp_path / "report")
     assert (tmp_path / "report" / "thesis.txt").exists()
+
+
+def test_an_older_report_is_replaced_and_nothing_else(tmp_path, problem):
+    folder = tmp_path / "report"
+    write_report(small_report(), problem, folder, pictures=False)
+    (folder / "thesis.tex").write_text("precious")
+    (folder / "chapters").mkdir()
+    write_report(small_report(), problem, folder, pictures=False)
+    assert (folder / "thesis.tex").read_text() == "precious" and (folder / "chapters").is_dir()
+    (folder / "provenance.json").unlink()
+    with pytest.raises(UserError, match="something else"):
+        write_report(small_report(), problem, folder, pictures=False)
+    assert (folder / "results.csv").exists() and (folder / "thesis.tex").exists()
 
 
 def test_pictures_leave_out_what_has_no_numbers(tmp_path, problem):

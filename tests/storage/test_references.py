@@ -12,7 +12,7 @@ from support.compose import compose_job
 from unlearn.comparison.groups import method_groups
 from unlearn.errors import UserError
 from unlearn.metrics.divergence import js
-from unlearn.programs.plan import references_of
+from unlearn.programs.composing import references_of
 from unlearn.programs.unlearn import unlearn
 from unlearn.storage.records import read_record
 from unlearn.storage.references import drawing_seed

@@ -9,7 +9,7 @@ import yaml
 from safetensors.torch import save_file
 from support.compose import CONF, compose_job
 
-from unlearn.programs.plan import problem_of
+from unlearn.programs.composing import problem_of
 
 
 def weight_files(home: Path) -> str:

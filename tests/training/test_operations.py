@@ -25,7 +25,7 @@ from unlearn.methods.ssd import SSD
 from unlearn.models.vit import ViT
 from unlearn.problem import UnlearningProblem
 from unlearn.programs.building import build
-from unlearn.programs.plan import problem_of, references_of, settings_of
+from unlearn.programs.composing import problem_of, references_of, settings_of
 from unlearn.training import bank
 from unlearn.training.fit import Costs, fit, peak_memory
 from unlearn.training.operations import OperationCounter

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unlearn.comparison.flags import flags_of_numbers, flags_of_outputs
+from unlearn.comparison.flags import flags_of_bank, flags_of_numbers, flags_of_outputs
 from unlearn.comparison.groups import Group
 from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.pairs import marked, paired_comparisons
@@ -54,7 +54,7 @@ def compare_groups(
     """
     controls = controls or {}
     maker = RowMaker(yardstick, retrained, resampling)
-    rows = [maker.noise_floor()]
+    rows = [replace(maker.noise_floor(), flags=flags_of_bank(retrained, groups, yardstick))]
     for group in groups:
         log.info(
             "comparing %s: %d models with %d retrained ones",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -21,6 +22,7 @@ EQUALS_ORIGINAL = "equals the original"
 COLLAPSED = "collapsed"
 # Shares of the way from the original to a retrained model, and of the retrained models' spread.
 _UNMOVED, _FLAT = 0.01, 0.01
+ORIGINALS = 8  # original models that retrained ones are held against
 FALSE_ALARM = 0.01  # probability of calling one population of models two groups
 FAR_BELOW = "far below the original on test"
 NEAR_CHANCE = "near chance on test"
@@ -101,6 +103,31 @@ def flags_of_retraining(
     if not _certain(own):
         found.append(NEAR_CHANCE)
     return found
+
+
+def flags_of_bank(
+    retrained: Group, groups: Sequence[Group], yardstick: Yardstick
+) -> tuple[str, ...]:
+    """What is suspicious about the retrained models: `flags_of_retraining`, and of how many.
+
+    Args:
+        retrained: the bank.
+        groups: rows of the comparison; their original models are what retraining is held against.
+        yardstick: looks up original models.
+    """
+    seeds = sorted(
+        {m.original_seed for g in groups for m in g.members if m.original_seed is not None}
+    )
+    originals = [yardstick.original(seed).read() for seed in seeds[:ORIGINALS]]
+    if not originals:
+        return ()
+    classification = yardstick.problem.task.is_classification
+    counted = Counter(
+        flag
+        for member in retrained.members
+        for flag in flags_of_retraining(member.read(), originals, classification)
+    )
+    return tuple(f"{count} of {len(retrained)}: {flag}" for flag, count in counted.items())
 
 
 def _gain(predictions: Predictions, classification: bool) -> Tensor:

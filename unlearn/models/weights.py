@@ -85,3 +85,19 @@ def weight_files(pattern: str | Sequence[str], setting: str) -> list[WeightFile]
     if not found:
         raise UserError(f"{setting}: no file matches {pattern!r}; give safetensors files")
     return [WeightFile(path, setting) for path in found]
+
+
+def file_of(files: Sequence[WeightFile], role: str, seed: int) -> WeightFile:
+    """The file with the model of a seed: one original for all seeds, or one file a seed.
+
+    Raises:
+        UserError: fewer files than seeds.
+    """
+    if role == "original" and len(files) == 1:
+        return files[0]
+    if seed >= len(files):
+        raise UserError(
+            f"{files[0].setting}: {len(files)} files were given, and {role} model {seed} "
+            "(counted from 0) is asked for"
+        )
+    return files[seed]

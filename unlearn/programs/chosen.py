@@ -15,9 +15,9 @@ from unlearn.comparison.yardstick import Yardstick
 from unlearn.errors import UserError
 from unlearn.evals.base import Evaluation
 from unlearn.problem import UnlearningProblem
+from unlearn.programs.composing import evaluations_of
 from unlearn.programs.folders import shipped
 from unlearn.programs.job import Job
-from unlearn.programs.plan import evaluations_of
 
 log = logging.getLogger(__name__)
 

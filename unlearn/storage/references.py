@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unlearn.errors import UserError, command
 from unlearn.methods.base import UnlearningMethod
-from unlearn.models.weights import WeightFile
+from unlearn.models.weights import WeightFile, file_of
 from unlearn.problem import ProblemView, UnlearningProblem
 from unlearn.storage.predictions import Predictions, collect, pack, unpack
 from unlearn.storage.store import Address, DamagedEntry, Entry, Made, Store, read_document
@@ -98,7 +98,7 @@ class References:
 
     def weights(self, role: Role, seed: int) -> str | None:
         """Hash of the weights of a model that was trained elsewhere; None for one trained here."""
-        return self._given(role, seed).digest if role in self.given else None
+        return file_of(self.given[role], role, seed).digest if role in self.given else None
 
     def _outputs_address(self, role: Role, seed: int) -> Address:
         model = self.address(role, seed)
@@ -193,25 +193,9 @@ class References:
             )
         return absent
 
-    def _given(self, role: Role, seed: int) -> WeightFile:
-        """The file with a model trained elsewhere: one original for all seeds, or one a seed.
-
-        Raises:
-            UserError: fewer files than seeds.
-        """
-        files = self.given[role]
-        if role == "original" and len(files) == 1:
-            return files[0]
-        if seed >= len(files):
-            raise UserError(
-                f"{files[0].setting}: {len(files)} files were given, and {role} model {seed} "
-                "(counted from 0) is asked for"
-            )
-        return files[seed]
-
     def _import(self, role: Role, seed: int) -> Made:
         """Weights that the user trained elsewhere, checked against the network."""
-        tensors = self._given(role, seed).load_into(self.problem.fresh_network(0))
+        tensors = file_of(self.given[role], role, seed).load_into(self.problem.fresh_network(0))
         return tensors, self._record(Costs.unknown())
 
     def _train(self, role: Role, seed: int) -> Made:

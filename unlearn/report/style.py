@@ -1,0 +1,69 @@
+"""What all pictures share: colours, markers, scales, legends."""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from unlearn.comparison.result import ComparisonReport, Number, Row
+from unlearn.evals.base import Quantity
+
+# Okabe and Ito's colours, told apart by everyone; black is the noise floor, grey doing nothing.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#A5AA99")
+MARKERS = "oD^vP*X<"
+
+
+def figure_of(report: ComparisonReport, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(f"{title}{synthetic_mark(report)}", fontsize=11)
+    axes.grid(color="0.92")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def synthetic_mark(report: ComparisonReport) -> str:
+    return " (synthetic data)" if report.synthetic else ""
+
+
+def styled(report: ComparisonReport) -> list[tuple[Row, str, str]]:
+    styled, number = [], 0
+    for row in report.rows:
+        if row.kind == "method":
+            styled.append((row, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]))
+            number += 1
+        else:
+            styled.append((row, "black" if row.kind == "noise floor" else "0.5", "s"))
+    return styled
+
+
+def legend_text(row: Row) -> str:
+    return row.label + "".join(f" ({flag})" for flag in row.flags)
+
+
+def legend_below(axes: Axes) -> None:
+    handles = len(axes.get_legend_handles_labels()[0])
+    columns = 2 if handles > 3 else 1
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, fontsize=8, frameon=False
+    )
+
+
+def has(row: Row, key: str) -> bool:
+    return key in row.numbers and math.isfinite(row.numbers[key].value)
+
+
+def scale(quantity: Quantity) -> float:
+    return 100.0 if quantity.unit == "%" else 1.0
+
+
+def scaled(number: Number, quantity: Quantity) -> tuple[float, float, float]:
+    """Value and the ends of its interval in the unit shown; no interval = the value thrice."""
+    interval, factor = number.interval, scale(quantity)
+    ends = (interval.low, interval.high) if interval else (number.value, number.value)
+    low, high = (e if math.isfinite(e) else number.value for e in ends)
+    return factor * number.value, factor * min(low, number.value), factor * max(high, number.value)
