@@ -59,7 +59,8 @@ class RowMaker:
             _runs(self.group, metrics),
         )
         row = self._with_populations(row, self.floor_models, FLOOR)
-        return self._with_memory(row, self.floor_models, FLOOR, self.reference, REFERENCE)
+        # One half takes the place of unlearned models, the other that of control models.
+        return self._with_memory(row, self.reference, REFERENCE, self.floor_models, FLOOR)
 
     def row(self, group: Group, control: Group | None, floor: Row, flags: Sequence[str]) -> Row:
         """A method, or doing nothing, against the retrained models.
@@ -130,7 +131,7 @@ class RowMaker:
         ):
             for name, (values, comparison) in self._compared(one, other, keys).items():
                 evaluation = self.yardstick.of_populations[name]
-                if one is not other and row.kind != "noise floor":
+                if row.kind != "noise floor":
                     values = self._tested(name, evaluation, values, one, other)
                 numbers.update({prefix + k: number for k, number in values.items()})
                 examples.update({prefix + k: values for k, values in comparison.examples.items()})
@@ -145,7 +146,7 @@ class RowMaker:
         other: Population,
     ) -> dict[str, Number]:
         chosen = [q for q in evaluation.remembers if f"{name}/{q}" in numbers]
-        if not chosen:
+        if not chosen or not evaluation.max_replicates:
             return dict(numbers)
         found = relabelled(evaluation, one, other, self.yardstick.problem, chosen, self.resampling)
         tested = {
