@@ -108,15 +108,18 @@ class RowMaker:
         numbers, examples = dict(row.numbers), dict(row.examples)
         scores: dict[str, Mapping[str, Tensor]] = {}
         for name, (values, comparison) in found.items():
+            evaluation = self.yardstick.of_populations[name]
+            if row.kind != "noise floor":
+                values = self._tested(name, evaluation, values, unlearned, self.reference)
             numbers.update(values)
             examples.update(comparison.examples)
             if comparison.scores:
                 scores[name] = comparison.scores
         available = min(len(unlearned), len(self.reference))
-        for name, evaluation in self.yardstick.of_populations.items():
+        for name, lacking in self.yardstick.of_populations.items():
             if name not in found:
-                note = f"{available} models of each kind, {evaluation.min_models} are needed"
-                for quantity in evaluation.quantities:
+                note = f"{available} models of each kind, {lacking.min_models} are needed"
+                for quantity in lacking.quantities:
                     numbers[f"{name}/{quantity}"] = Number(math.nan, n=available, note=note)
         return replace(row, numbers=numbers, examples=examples, scores=scores, models=available)
 
