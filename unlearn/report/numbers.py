@@ -95,8 +95,13 @@ class Section:
 
 
 def sections(report: ComparisonReport) -> list[Section]:
-    """The headline tables: single models, populations, memory and shift; empty ones left out."""
-    headline = [key for key, quantity in report.quantities.items() if quantity.headline]
+    """The headline tables: single models, populations, memory and shift; numbers that no row has
+    are left out, and so are empty tables (the notes say what is missing)."""
+    headline = [
+        key
+        for key, quantity in report.quantities.items()
+        if quantity.headline and any(has_any(row, [key]) for row in report.rows)
+    ]
     level = f"{100 * report.level:g} % interval"
     single = [key for key in headline if key not in report.populations]
     memory = [key for key in headline if key.startswith((MEMORY, SHIFT))]
@@ -117,6 +122,11 @@ def sections(report: ComparisonReport) -> list[Section]:
     return [section for section in found if section.keys]
 
 
+def has_any(row: Row, keys: Sequence[str]) -> bool:
+    """Whether the row has one of the numbers."""
+    return any(key in row.numbers and not math.isnan(row.numbers[key].value) for key in keys)
+
+
 def models_text(row: Row) -> str:
     """How many models a row has and how they started."""
     starts = {"each": "", "one": ", one original", "": ""}[row.starts]
@@ -128,6 +138,11 @@ def marks_text(number: Number) -> str:
     """What the number is not told apart from: retraining `≈R`, doing nothing `≈0`."""
     same = (("≈R", number.as_retrained), ("≈0", number.as_nothing))
     return " ".join(mark for mark, alike in same if alike)
+
+
+def marks_used(report: ComparisonReport) -> bool:
+    """Whether a table has a mark to explain."""
+    return any(marks_text(number) for row in report.rows for number in row.numbers.values())
 
 
 MARKS = (
