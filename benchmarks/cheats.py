@@ -1,11 +1,11 @@
 """Models that only look as if they had forgotten: what exposes each of them?
 
-    python benchmarks/cheats.py --models 16 32 --json results/cheats.json --markdown cheats.md
+    python benchmarks/cheats.py --bank STORE/outputs --json results/cheats.json --markdown cheats.md
     python benchmarks/cheats.py --table results/cheats.json --markdown cheats.md
 
-Original and retrained models of the digits are trained, the cheats are made from their logits, and
-all are compared in one table as a user would. The cheater has retrained models of its own, none of
-which is among those that the table measures by (but where the cheat is to copy these).
+The bank is a store with `python train.py seeds=128` and `role=original seeds=32`. The cheats are
+made from its logits and compared in one table, as a user would. The cheater has retrained models of
+its own, none of which is among those that the table measures by (but where the cheat is to copy).
 
 A cheat is a function of outputs and of a forget set. Its control models are what it makes of
 retrained models when it is told to forget another set: on the forget set they answer as retrained
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -44,6 +45,7 @@ EVALUATIONS = (
     "accuracy", "divergence", "forgetting_quality", "epsilon_hat", "u_lira", "rmia", "klom",
 )  # fmt: skip
 HONEST = "truly retrained"
+DEFAULT = Resampling()
 RETAIN_EXAMPLES = 300  # only their accuracy is read
 
 Logits = dict[str, Tensor]
@@ -88,6 +90,33 @@ def trained(problem: UnlearningProblem, models: int) -> Bank:
     targets = {name: problem.splits[name].targets for name in SPLITS}
     targets["retain"] = targets["retain"][:RETAIN_EXAMPLES]
     return Bank(*kinds, _logits(problem, "mixed", range(models)), targets)
+
+
+def stored(folder: Path, models: int) -> Bank:
+    """The same of a store's outputs."""
+
+    def kind(name: str, count: int) -> dict[str, Tensor]:
+        files = sorted(folder.glob(f"*-{name}-seed*/tensors.safetensors"))[:count]
+        if len(files) < count:
+            raise SystemExit(f"{folder} holds {len(files)} {name} models, {count} are needed")
+        found = [load_file(file) for file in files]
+        labels = {f"{split} targets": found[0][f"{split}/targets"] for split in SPLITS}
+        logits = {split: torch.stack([f[f"{split}/logits"] for f in found]) for split in SPLITS}
+        for values in (labels, logits):
+            values.update(
+                {
+                    n: x[..., :RETAIN_EXAMPLES, :] if x.ndim == 3 else x[:RETAIN_EXAMPLES]
+                    for n, x in values.items()
+                    if n.startswith("retain")
+                }
+            )
+        return {**logits, **labels}
+
+    retrained, originals = kind("retrained", 4 * models), kind("original", models)
+    targets = {split: retrained[f"{split} targets"] for split in SPLITS}
+    parts = {name: retrained[name].split([2 * models, models, models]) for name in SPLITS}
+    kinds = [{name: part[i] for name, part in parts.items()} for i in range(3)]
+    return Bank(*kinds, {name: originals[name] for name in SPLITS}, targets)
 
 
 def _logits(problem: UnlearningProblem, data: str, seeds: Sequence[int]) -> Logits:
@@ -162,7 +191,9 @@ def _shifted(bank: Bank, logits: Tensor, margins: Tensor) -> Tensor:
     wanted = logit_margin(bank.own["forget"], targets)
     noise = torch.randn(margins.shape, generator=_generator(), dtype=margins.dtype)
     missing = (wanted.var(0) - margins.var(0)).clamp(min=0).sqrt()
-    return with_margins(logits, margins - margins.mean(0) + wanted.mean(0) + missing * noise, targets)
+    return with_margins(
+        logits, margins - margins.mean(0) + wanted.mean(0) + missing * noise, targets
+    )
 
 
 def _swapped(margins: Tensor, bank: Bank) -> Tensor:
@@ -221,7 +252,9 @@ def _temperature(bank: Bank) -> Made:
         middle = (low * high) ** 0.5
         mean = logit_margin(bank.originals["forget"] / middle, targets).mean()
         low, high = (middle, high) if mean > wanted else (low, middle)
-    return Made(*({n: x / low for n, x in kind.items()} for kind in (bank.originals, bank.own_control)))
+    return Made(
+        *({n: x / low for n, x in kind.items()} for kind in (bank.originals, bank.own_control))
+    )
 
 
 def _halved_spread(bank: Bank) -> Made:
@@ -253,7 +286,7 @@ CHEATS: Mapping[str, Callable[[Bank], Made]] = {
 def compared(
     bank: Bank,
     cheats: Sequence[str] = tuple(CHEATS),
-    resampling: Resampling = Resampling(),
+    resampling: Resampling = DEFAULT,
     evaluations: Sequence[str] = EVALUATIONS,
 ) -> Results:
     """One table of the cheats, and of models that were truly retrained."""
@@ -314,21 +347,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--table", type=Path, help="print this file and train nothing")
-    parser.add_argument("--bank", type=Path, help="file of logits, made where it is missing")
+    parser.add_argument("--bank", type=Path, help="outputs of a store of digits models")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     if arguments.table is None:
         from environment import environment
-        from workloads import digits, quiet
 
-        quiet()
-        if arguments.bank is not None and arguments.bank.exists():
-            bank = Bank(**torch.load(arguments.bank, weights_only=True))
-        else:
-            bank = trained(digits(), max(arguments.models))
-            if arguments.bank is not None:
-                torch.save(vars(bank), arguments.bank)
+        bank = stored(arguments.bank, max(arguments.models))
         documents = []
         for models in arguments.models:
             results = compared(bank.take(models))

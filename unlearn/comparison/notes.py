@@ -27,9 +27,9 @@ def notes_of(
     """
     half = len(retrained) // 2
     notes = [
-        f"Intervals cover, in {100 * level:g} % of tables, the number's expectation at the same number "
-        "of models on the same examples. A number without one has too few models for an interval "
-        "that holds, or never varies.",
+        f"Intervals cover, in {100 * level:g} % of tables, the number's expectation at the same "
+        "number of models on the same examples. A number without one has too few models for an "
+        "interval that holds, or never varies.",
     ]
     populations = [e for e in evaluations.values() if e.min_models]
     if half and populations:

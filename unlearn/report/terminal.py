@@ -15,6 +15,7 @@ from unlearn.evals.base import Quantity
 from unlearn.problem import UnlearningProblem
 from unlearn.report.numbers import (
     MARKS,
+    Section,
     detectable,
     has_any,
     heading,
@@ -91,7 +92,9 @@ def print_comparison(report: ComparisonReport) -> None:
             heading(report.quantities[key]): [_stacked(report, row, key) for row in rows]
             for key in section.keys
         }
-        for table in tables_that_fit(list(map(_label, rows)), columns, console.width):
+        for table in tables_that_fit(
+            [_label(row, section) for row in rows], columns, console.width
+        ):
             console.print(table)
         for words in (detectable(report, section.keys), protocols(report, section.keys)):
             if words:
@@ -151,16 +154,14 @@ def _table(labels: Sequence[str], columns: Mapping[str, Sequence[str]], beside: 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0))
     table.add_column("", width=beside, overflow="fold")
     for head, cells in columns.items():
-        table.add_column(
-            escape(head), justify="right", width=_width(head, cells), overflow="fold"
-        )
+        table.add_column(escape(head), justify="right", width=_width(head, cells), overflow="fold")
     for i, label in enumerate(labels):
         table.add_row(label, *(cells[i] for cells in columns.values()))
     return table
 
 
-def _label(row: Row) -> str:
-    lines = [f"[bold]{escape(row.label)}[/bold]", f"[dim]{models_text(row)}[/dim]"]
+def _label(row: Row, section: Section) -> str:
+    lines = [f"[bold]{escape(row.label)}[/bold]", f"[dim]{models_text(row, section)}[/dim]"]
     return "\n".join([*lines, *(f"[red]{escape(flag)}[/red]" for flag in row.flags)])
 
 
