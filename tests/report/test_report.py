@@ -19,10 +19,11 @@ from support.reports import number, row, small_report
 from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.errors import UserError
 from unlearn.programs.composing import problem_of
+from unlearn.report.latex import latex_text
 from unlearn.report.numbers import clear_winner, text
 from unlearn.report.page import page_text
 from unlearn.report.pictures import draw, error_rates, worst
-from unlearn.report.tables import csv_text, latex_text, markdown_text
+from unlearn.report.tables import csv_text, markdown_text
 from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
 
@@ -48,7 +49,7 @@ def test_csv_has_a_line_for_every_run_and_metric_and_one_summary():
 def test_only_a_clear_winner_is_bold():
     report = small_report()
     assert clear_winner(report, "epsilon_hat/median") == "gisa"
-    assert r"\textbf{1.100}" in latex_text(report)
+    assert r"\bfseries 1.100" in latex_text(report)
     overlapping = [
         row(NOISE_FLOOR, "noise floor", 0.98, 0.9),
         row("a", "method", 0.97, 1.0, width=0.2),
@@ -56,7 +57,7 @@ def test_only_a_clear_winner_is_bold():
     ]
     report = small_report(overlapping)
     assert clear_winner(report, "epsilon_hat/median") is None
-    assert "textbf" not in latex_text(report)
+    assert "bfseries" not in latex_text(report)
 
 
 def test_flagged_methods_never_win():

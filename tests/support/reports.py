@@ -59,8 +59,9 @@ def small_report(rows: list[Row] | None = None, synthetic: bool = False) -> Comp
             "epsilon_hat/median": Quantity("ε̂", "lower", headline=True),
         },
         populations=frozenset({"epsilon_hat/median"}),
+        level=0.95,
         rows=rows,
-        pairs=[Pair("epsilon_hat/median", "finetune", "gisa", difference, 12, 0.01, 0.03)],
+        pairs=[Pair("epsilon_hat/median", "finetune", "gisa", difference, 12, 0.01, 0.03, 0.5)],
         notes=["No number (-): too few. Run:  python unlearn.py method=scrub seeds=8"],
         provenance={
             "written": "2026-01-01T00:00:00+00:00",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pdist
 
 from unlearn.comparison.groups import Group
 from unlearn.comparison.memory import MEMORY, SHIFT
@@ -22,6 +23,8 @@ EQUALS_ORIGINAL = "equals the original"
 COLLAPSED = "collapsed"
 # Shares of the way from the original to a retrained model, and of the retrained models' spread.
 _UNMOVED, _FLAT = 0.01, 0.01
+_COPIED = 0.1  # share of the smallest distance between two retrained models
+_HARDLY = 0.25  # of what the other group of models moved
 ORIGINALS = 8  # original models that retrained ones are held against
 FALSE_ALARM = 0.01  # probability of calling one population of models two groups
 FAR_BELOW = "far below the original on test"
@@ -35,11 +38,12 @@ UNDEFINED = 0.05  # share of examples without an epsilon above which a row is fl
 def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
     """What is suspicious about the answers of a group's models.
 
-    `equals the original`: on the forget and test sets most models moved by less than 1 % of the
-    distance between original and retrained model: nothing was unlearned. `collapsed`: one class
-    for every test image, or (regression) predictions that vary by less than 1 % of what the
-    retrained model's do. Copies: forget outputs that equal a retrained model's. Two groups: the
-    models differ more than one population does, as where a method did nothing to some of them.
+    `equals the original`: on the forget and test sets a model moved by less than 1 % of the
+    distance between original and retrained models: nothing was unlearned; where that holds for a
+    part of the models, how many. `collapsed`: one class for every test image, or (regression)
+    predictions that vary by less than 1 % of what the retrained model's do. Copies: forget outputs
+    ten times closer to a retrained model's than any two retrained models' are. Two groups: the
+    models differ more than one population does, as where a method did next to nothing to some.
 
     Args:
         group: models of a method.
@@ -49,10 +53,10 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
         return []
     classification = yardstick.problem.task.is_classification
     retrained = [member.read() for member in yardstick.retrained]
-    unmoved = collapsed = copies = 0
+    models, ways = len(group), []
+    collapsed = 0
     for member in group.members:
         own = member.read()
-        copies += any(torch.equal(own["forget"].logits, r["forget"].logits) for r in retrained)
         if not retrained:
             continue
         collapsed += _is_flat(own["test"].logits, retrained[0]["test"].logits, classification)
@@ -62,12 +66,19 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
                 sum(_distance(a[n].logits, b[n].logits, classification) for n in ("forget", "test"))
                 for a, b in ((own, start), (retrained[0], start))
             )
-            unmoved += moved <= _UNMOVED * way
-    half = len(group) / 2
-    found = [EQUALS_ORIGINAL] * (unmoved > half) + [COLLAPSED] * (collapsed > half)
+            ways.append(moved / way if way else 0.0)
+    unmoved = sum(way <= _UNMOVED for way in ways)
+    found = []
+    if unmoved:
+        found.append(
+            EQUALS_ORIGINAL if unmoved == models else f"{unmoved} of {models} equal the original"
+        )
+    if collapsed > models / 2:
+        found.append(COLLAPSED)
+    copies = _copies([m.read() for m in group.members], retrained, classification)
     if copies:
-        found.append(f"{copies} of {len(group)} equal a retrained model")
-    return found + _two_groups(group, yardstick)
+        found.append(f"{copies} of {models} equal a retrained model")
+    return found + ([] if 0 < unmoved < models else _two_groups(group, yardstick, ways))
 
 
 def flags_of_retraining(
@@ -147,15 +158,44 @@ def _certain(differences: Tensor) -> bool:
     return bool(differences.mean() > _CERTAIN * error)
 
 
-def _two_groups(group: Group, yardstick: Yardstick) -> list[str]:
-    if len(group) < FEWEST_MODELS or not yardstick.problem.task.is_classification:
+def _copies(models: Sequence[BySplit], retrained: Sequence[BySplit], classification: bool) -> int:
+    """Number of models that answer the forget set as one of the retrained models does."""
+    if not retrained:
+        return 0
+    own, others = (
+        torch.stack([answers["forget"].logits for answers in kind]).double()
+        for kind in (models, retrained)
+    )
+    if classification:
+        own, others = own.softmax(-1), others.softmax(-1)
+    own, others = own.flatten(1), others.flatten(1)
+    nearest = torch.cdist(own, others, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    apart = pdist(others).min().item() if len(others) > 1 else 0.0
+    return int((nearest <= _COPIED * apart).sum())
+
+
+def _two_groups(group: Group, yardstick: Yardstick, ways: Sequence[float]) -> list[str]:
+    """Whether the models are of two kinds: by how far each moved, with its original at hand, and by
+    what each still knows of the forget set."""
+    models = len(group)
+    if models < FEWEST_MODELS:
         return []
-    population = Population.of({str(i): m.read() for i, m in enumerate(group.members)})
-    margins = logit_scaled_confidence(population.logits["forget"], population.targets["forget"])
-    found = bimodality(weakest_margins(margins))
-    if found.p_value > FALSE_ALARM:
-        return []
-    return [f"two groups of models ({len(group) - found.upper} and {found.upper})"]
+    values = []
+    if len(ways) == models:
+        moved = torch.tensor(ways, dtype=torch.float64)
+        upper = moved > bimodality(moved).boundary
+        # Models may go different lengths of the way; those of the lower group hardly started.
+        if upper.any() and moved[~upper].mean() <= _HARDLY * moved[upper].mean():
+            values.append(moved)
+    if yardstick.problem.task.is_classification:
+        population = Population.of({str(i): m.read() for i, m in enumerate(group.members)})
+        logits, targets = population.logits["forget"], population.targets["forget"]
+        values.append(weakest_margins(logit_scaled_confidence(logits, targets)))
+    for statistic in values:
+        found = bimodality(statistic)
+        if found.p_value <= FALSE_ALARM / len(values):
+            return [f"two groups of models ({models - found.upper} and {found.upper})"]
+    return []
 
 
 def flags_of_numbers(row: Row, floor: Row, quantities: Mapping[str, Quantity]) -> list[str]:

@@ -82,6 +82,18 @@ class Group:
     def __len__(self) -> int:
         return len(self.members)
 
+    def distinct(self) -> Group:
+        """The group without models that answer exactly as an earlier one does: repeated runs of a
+        method without chance on one original model, or copies of a run, are one model."""
+        seen: set[bytes] = set()
+        kept = []
+        for member in self.members:
+            answers = member.read()["forget"].logits.numpy().tobytes()
+            if answers not in seen:
+                seen.add(answers)
+                kept.append(member)
+        return replace(self, members=tuple(kept))
+
     @property
     def original(self) -> int | None:
         """The model that all members started from, None where each has its own."""

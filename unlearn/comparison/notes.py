@@ -27,10 +27,14 @@ def notes_of(
     """
     half = len(retrained) // 2
     notes = [
-        f"Intervals cover, in {level:.0%} of tables, the number's expectation at the same number "
-        "of models on the same examples. A number without one has too few models for an interval "
-        "that holds, or never varies.",
+        f"Intervals cover, in {100 * level:g} % of tables, the number's expectation at the same "
+        "number of models on the same examples. A number without one has too few models for an "
+        "interval that holds, or never varies.",
     ]
+    if any("retrained" in e.references for e in evaluations.values()):
+        notes.append(
+            f"Distances to retraining are means over all {len(retrained)} retrained models."
+        )
     populations = [e for e in evaluations.values() if e.min_models]
     if half and populations:
         notes.append(

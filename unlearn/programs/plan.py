@@ -170,7 +170,9 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     options = typed(job.values, UnlearnOptions)
     seeds = seeds_of(options.seed, options.seeds)
     method = MethodChoice(
-        job.choices["method"], options.method, partial(build, options.method, "method")
+        job.choices["method"],
+        options.method,
+        partial(build, options.method, "method", UnlearningMethod),
     )
     prototype = method.make()
     references = stated_references(job, options)
@@ -182,6 +184,12 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     except UserError as error:
         raise UnsupportedProblem(str(error)) from None
     retrained = compared_with(options, references)
+
+    if options.original_seed != "seed" and not 0 <= options.original_seed <= MOST_SEED:
+        raise UserError(
+            f"original_seed must lie in 0..{MOST_SEED}, or be the word seed; got "
+            f"{options.original_seed}"
+        )
 
     def planned(seed: int) -> PlannedRun:
         original = seed if options.original_seed == "seed" else options.original_seed
@@ -210,7 +218,7 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
         method=method,
         runs=[planned(seed) for seed in seeds],
         at_once=options.at_once if options.seeds is not None else 1,
-        logger=build(options.logger, "logger"),
+        logger=build(options.logger, "logger", RunLogger),
         overwrite=options.overwrite,
         save_model=options.save_model,
         # A sweep prints one summary, not a table a job.
@@ -241,7 +249,7 @@ def plan_comparison(job: Job) -> EvaluatePlan:
         runs=Path(options.paths.runs),
         report=Path(options.paths.report) / problem_folder(references.problem),
         pictures=options.pictures,
-        logger=build(options.logger, "logger"),
+        logger=build(options.logger, "logger", RunLogger),
         overrides=job.overrides,
         info=_run_info(job, references.problem, "comparison"),
     )
@@ -264,6 +272,8 @@ def seeds_of(seed: int, seeds: Seeds) -> list[int]:
     Raises:
         UserError: no seed, a negative or a repeated one.
     """
+    if isinstance(seeds, int) and seeds > MOST_MODELS:
+        raise UserError(f"seeds={seeds}: a bank has at most {MOST_MODELS:,} models")
     if seeds is None:
         chosen, name = [seed], "seed"
     else:
@@ -279,6 +289,7 @@ def seeds_of(seed: int, seeds: Seeds) -> list[int]:
 
 
 MOST_SEED = 2**31 - 1
+MOST_MODELS = 100_000  # more is a slip of the pen
 
 
 def _run_info(job: Job, problem: UnlearningProblem, method: str) -> RunInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import wrap
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,6 +15,8 @@ from unlearn.evals.base import Quantity
 # Okabe and Ito's colours, told apart by everyone; black is the noise floor, grey doing nothing.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#A5AA99")
 MARKERS = "oD^vP*X<"
+DAGGER = "†"
+LEGEND = 40  # characters of a line of a legend
 
 
 def figure_of(report: ComparisonReport, title: str) -> tuple[Figure, Axes]:
@@ -42,14 +45,23 @@ def styled(report: ComparisonReport) -> list[tuple[Row, str, str]]:
 
 
 def legend_text(row: Row) -> str:
-    return row.label + "".join(f" ({flag})" for flag in row.flags)
+    """Name of a row with its number of models, in short lines; a dagger where it is flagged."""
+    words = f"{row.label}{DAGGER if row.flags else ''} (n={row.models or len(row.runs)})"
+    return "\n".join(wrap(words, LEGEND, subsequent_indent="  "))
 
 
 def legend_below(axes: Axes) -> None:
-    handles = len(axes.get_legend_handles_labels()[0])
-    columns = 2 if handles > 3 else 1
+    """A legend under the axes, no wider than the figure."""
+    labels = axes.get_legend_handles_labels()[1]
+    flagged = any(DAGGER in label for label in labels)
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, fontsize=8, frameon=False
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
+        ncols=2 if len(labels) > 3 else 1,
+        fontsize=8,
+        frameon=False,
+        title=f"{DAGGER} flagged: the tables say why" if flagged else None,
+        title_fontsize=8,
     )
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from unlearn.comparison.result import ComparisonReport
 from unlearn.errors import UserError
 from unlearn.problem import UnlearningProblem
+from unlearn.report.latex import latex_text
 from unlearn.report.page import page_text
 from unlearn.report.pictures import draw
-from unlearn.report.tables import csv_text, latex_text, markdown_text
+from unlearn.report.tables import csv_text, markdown_text
 
 PROVENANCE = "provenance.json"
 WRITER = "unlearn report 1"  # only what a document with this signature names is ever removed
