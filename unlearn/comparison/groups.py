@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from unlearn.errors import program
 from unlearn.problem import UnlearningProblem, canonical_digest
 from unlearn.storage.predictions import BySplit
 from unlearn.storage.records import RunRecord, records
@@ -107,9 +108,10 @@ class Group:
 def reference_group(references: References, role: Role, command: str) -> Group:
     """All reference models of a role that the store holds."""
     members = [reference(references, role, seed) for seed in references.bank(role)]
+    train = program("train")
     if role == "retrained":
-        return Group("retrained", "retrained", tuple(members), "", {}, f"train.py{command}")
-    more = f"train.py role=original{command}"
+        return Group("retrained", "retrained", tuple(members), "", {}, f"{train}{command}")
+    more = f"{train} role=original{command}"
     return Group("original", "do-nothing", tuple(members), "each", {}, more)
 
 
@@ -206,7 +208,7 @@ def _by_starts(runs: Sequence[RunRecord], problem: UnlearningProblem) -> list[Gr
     name = document["method"]["name"]
     kept = [o for o in document["overrides"] if o.lstrip("+~").split("=")[0].split(".")[0]
             not in NOT_OF_A_RUN]  # fmt: skip
-    command = " ".join(["unlearn.py", *(f"'{o}'" if " " in o else o for o in kept)])
+    command = " ".join([program("unlearn"), *(f"'{o}'" if " " in o else o for o in kept)])
     make = partial(_run, problem=problem)
 
     def group(chosen: Iterable[RunRecord], starts: Literal["each", "one"], more: str) -> Group:

@@ -55,8 +55,7 @@ def notes_of(
     largest = max(len(g) for g in groups)
     if largest > max(half, 1) and populations:
         notes.append(
-            f"To use all {largest} runs of a row:{COMMAND}python {retrained.more} "
-            f"seeds={2 * largest}"
+            f"To use all {largest} runs of a row:{COMMAND}{retrained.more} seeds={2 * largest}"
         )
     shared = [g for g in groups if g.starts == "one"]
     if shared:
@@ -82,7 +81,7 @@ def _without_controls(groups: Sequence[Group], found: Found) -> list[str]:
     labels = ", ".join(g.label for g in lacking)
     return [
         f"Total alone, without memory and shift, for lack of control runs: {labels}."
-        f"{COMMAND}python {lacking[0].more} seeds={len(lacking[0])} control=true"
+        f"{COMMAND}{lacking[0].more} seeds={len(lacking[0])} control=true"
     ]
 
 
@@ -120,5 +119,5 @@ def _sentence(
     models = "model" if have == 1 else "models"
     return (
         f"No number (-): {label} has {have} {models}; {'; '.join(parts)}{both}."
-        f"{COMMAND}python {command} seeds={max(needs)}"
+        f"{COMMAND}{command} seeds={max(needs)}"
     )
