@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from support.compose import compose_job
 
-from unlearn.comparison.groups import method_groups
+from unlearn.comparison.runs import method_groups
 from unlearn.errors import UserError
 from unlearn.programs.composing import problem_of, references_of
 from unlearn.programs.unlearn import unlearn

@@ -10,7 +10,8 @@ from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.errors import UnsupportedProblem
 from unlearn.programs.composing import problem_of
 from unlearn.programs.evaluate import compare
-from unlearn.programs.plan import control_start, plan_comparison, plan_unlearning
+from unlearn.programs.plan import plan_comparison, plan_unlearning
+from unlearn.programs.seeds import control_start
 from unlearn.programs.train import train
 from unlearn.programs.unlearn import unlearn
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from support.compose import compose_job
 
-from unlearn.comparison.groups import method_groups
+from unlearn.comparison.runs import method_groups
 from unlearn.errors import UserError
 from unlearn.metrics.divergence import js
 from unlearn.programs.composing import references_of

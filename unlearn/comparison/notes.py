@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unlearn.comparison.groups import Found, Group
+from unlearn.comparison.groups import Group
 from unlearn.comparison.result import COMMAND
+from unlearn.comparison.runs import Found
 from unlearn.evals.base import Evaluation
 
 

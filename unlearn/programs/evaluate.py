@@ -8,10 +8,11 @@ from typing import Any
 
 from unlearn.comparison.compare import compare_groups
 from unlearn.comparison.concurrency import one_thread_an_operation
-from unlearn.comparison.groups import method_groups, reference_group
+from unlearn.comparison.groups import reference_group
 from unlearn.comparison.notes import notes_of
 from unlearn.comparison.provenance import provenance_of
 from unlearn.comparison.result import ComparisonReport
+from unlearn.comparison.runs import method_groups
 from unlearn.errors import UserError, program
 from unlearn.programs.console import say
 from unlearn.programs.job import Job
