@@ -274,7 +274,7 @@ CHEATS: Mapping[str, Callable[[Bank], Made]] = {
     "margins swapped within classes": _painted(_swapped_in_class),
     "half do nothing": _half("originals", "own"),
     "copied bank": _copies,
-    "half copied": _half("retrained", "originals"),
+    "half copied": _half("retrained", "own"),
     "temperature": _temperature,
     "constant margins": _of_forget(_constant_margins),
     "constant outputs": _of_forget(_constant),

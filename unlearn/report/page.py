@@ -16,7 +16,6 @@ from unlearn.report.numbers import (
     Section,
     clear_winner,
     detectable,
-    has_any,
     heading,
     interval_text,
     marks_text,
@@ -78,7 +77,6 @@ def _section(report: ComparisonReport, part: Section) -> str:
         + "".join(_cell(report, row, key, winners[key] == row.label) for key in keys)
         + "</tr>"
         for row in report.rows
-        if has_any(row, keys)
     )
     titles = "".join(
         f'<th scope="col"><button type="button">{escape(head)}</button></th>' for head in heads
