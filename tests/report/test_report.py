@@ -19,6 +19,7 @@ from support.reports import number, row, small_report, told_apart
 
 from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.errors import UserError
+from unlearn.evals.base import Quantity
 from unlearn.programs.composing import problem_of
 from unlearn.report.latex import latex_text
 from unlearn.report.numbers import clear_winner, text
@@ -114,6 +115,29 @@ def test_terminal_fits_a_hundred_columns(capsys):
     assert max(len(line) for line in lines if "python " not in line) <= 100
     assert any("python unlearn.py method=scrub seeds=8" in line for line in lines)
     assert "equals the" in " ".join(lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_no_number_and_no_heading_is_cut_at_any_width(width, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, to rich
+    monkeypatch.setenv("COLUMNS", str(width))
+    words = ("a", "of retrain", "forgetting quality", "RMIA accuracy", "memory ε at least", "KLoM")
+    quantities = {f"a/{name}": Quantity(name, "higher", unit="%", headline=True) for name in words}
+    rows = [
+        replace(r, numbers={k: number(0.10123 * (i + 1), 0.02) for i, k in enumerate(quantities)})
+        for r in small_report().rows
+    ]
+    print_comparison(replace(small_report(rows), quantities=quantities))
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    lines = printed.splitlines()
+    assert "…" not in printed and "..." not in printed
+    assert max(len(line) for line in lines if "python " not in line) <= width
+    for i in range(len(words)):
+        value = 10.123 * (i + 1)
+        assert printed.count(f" {value:.1f}") >= len(rows), "a number is missing or cut"
+        assert printed.count(f"{value - 2:.1f}–{value + 2:.1f}") == len(rows)
+    for word in " ".join(words).split():
+        assert re.search(rf"(?<!\w){word}(?!\w)", printed), f"heading {word} is cut"
 
 
 def test_text_of_numbers():

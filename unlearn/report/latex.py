@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
+from unlearn.report.fitting import fitting
 from unlearn.report.numbers import (
     MARKS,
     Section,
@@ -44,7 +45,8 @@ def latex_text(report: ComparisonReport) -> str:
     tables = []
     for section in sections(report):
         rows = [row for row in report.rows if has_any(row, section.keys)]
-        pieces = _pieces(report, rows, section.keys)
+        widths = {key: column_width(report, rows, key) for key in section.keys}
+        pieces = fitting(widths, ROOM - NAME - MODELS)
         for number, keys in enumerate(pieces, start=1):
             label = f"tab:{report.name}:{section.name}" + (f":{number}" if len(pieces) > 1 else "")
             tables.append(_table(report, rows, section, keys, label))
@@ -60,20 +62,6 @@ def column_width(report: ComparisonReport, rows: Sequence[Row], key: str) -> flo
     whole, decimals = _format(report, rows, key)
     head = SMALL * len(heading(quantity)) + SYMBOL - SMALL
     return GAP + max(SMALL * (len(whole) + 1 + decimals) + beside, head)
-
-
-def _pieces(report: ComparisonReport, rows: Sequence[Row], keys: Sequence[str]) -> list[list[str]]:
-    """The numbers of each table, as many as fit beside each other."""
-    pieces: list[list[str]] = []
-    used = math.inf
-    for key in keys:
-        width = column_width(report, rows, key)
-        if used + width > ROOM:
-            pieces.append([])
-            used = NAME + MODELS
-        pieces[-1].append(key)
-        used += width
-    return pieces
 
 
 def _table(
@@ -104,7 +92,7 @@ def _table(
         r"\begin{table}",
         r"\centering\small\setlength{\tabcolsep}{3pt}\sisetup{detect-weight=true,mode=text}",
         rf"\caption{{{escaped(caption)}}}",
-        rf"\label{{{label}}}",
+        rf"\label{{{label}}}\smallskip",
         rf"\begin{{tabular}}{{>{{\raggedright\arraybackslash}}p{{3.2cm}}r{columns}}}",
         r"\toprule",
         " & ".join(["method", "$n$", *heads]) + r" \\",
@@ -113,13 +101,13 @@ def _table(
     for before, row in zip([None, *rows], rows, strict=False):
         if row.kind == "method" and before is not None and before.kind != "method":
             lines.append(r"\midrule")
-        name = escaped(row.label) + (r"$^\dagger$" if row.flags else "")
+        name = broken(escaped(row.label)) + (r"$^\dagger$" if row.flags else "")
         cells = [f"{cell(row, key)} & {ends(row, key)}" for key in keys]
         lines.append(" & ".join([name, str(models_of(row, section)), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     flagged = [f"{row.label}: {', '.join(row.flags)}" for row in rows if row.flags]
     if flagged:
-        words = escaped("; ".join(flagged))
+        words = broken(escaped("; ".join(flagged)))
         lines.append(rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize $^\dagger$ {words}.}}")
     return "\n".join([*lines, r"\end{table}", ""])
 
@@ -146,3 +134,8 @@ def _format(report: ComparisonReport, rows: Sequence[Row], key: str) -> tuple[st
 def escaped(words: str) -> str:
     """Plain words as LaTeX."""
     return SPECIAL.sub(lambda found: ESCAPES[found.group()], words)
+
+
+def broken(words: str) -> str:
+    """LaTeX that may be broken after underscores, where hyphenation knows no place."""
+    return words.replace(r"\_", r"\_\allowbreak ")

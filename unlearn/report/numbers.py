@@ -11,6 +11,7 @@ from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
 
+DAGGER = "†"  # of a row that is flagged, where there is no room to say why
 ARROWS = {"higher": "↑", "lower": "↓", "closer": "→R"}
 
 

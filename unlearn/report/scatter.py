@@ -86,7 +86,7 @@ def memory_and_shift(report: ComparisonReport) -> Figure | None:
             label=legend_text(row),
         )
     axes.set_xlabel(f"shift: {heading(quantity, arrow=False)}, control against retrained models")
-    axes.set_ylabel(f"memory: {heading(quantity, arrow=False)}, unlearned against control models")
+    axes.set_ylabel(f"memory: {heading(quantity, arrow=False)},\nunlearned against control models")
     axes.margins(0.12)
     legend_below(axes)
     return figure

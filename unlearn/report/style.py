@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
+from unlearn.report.numbers import DAGGER
 
 # Okabe and Ito's colours, told apart by everyone; black is the noise floor, grey doing nothing.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#A5AA99")
 MARKERS = "oD^vP*X<"
-DAGGER = "†"
 LEGEND = 40  # characters of a line of a legend
 
 

@@ -13,7 +13,9 @@ from rich.text import Text
 from unlearn.comparison.result import COMMAND, ComparisonReport, Row
 from unlearn.evals.base import Quantity
 from unlearn.problem import UnlearningProblem
+from unlearn.report.fitting import fitting
 from unlearn.report.numbers import (
+    DAGGER,
     MARKS,
     Section,
     detectable,
@@ -76,7 +78,7 @@ def cell(values: list[float], quantity: Quantity) -> str:
 
 
 WIDTH = 100  # columns of a comparison where nobody looks (a pipe, a log file)
-GAP = 2  # blank columns between two columns
+GAP = 2  # blank columns between two columns: one of padding, one of the box
 
 
 def print_comparison(report: ComparisonReport) -> None:
@@ -101,6 +103,10 @@ def print_comparison(report: ComparisonReport) -> None:
                 console.print(escape(words), style="dim", highlight=False)
     if marks_used(report):
         console.print(escape(MARKS), style="dim", highlight=False)
+    for row in report.rows:
+        if row.flags:
+            words = f"{DAGGER} {row.label}: {'; '.join(row.flags)}"
+            console.print(f"[red]{escape(words)}[/red]", highlight=False)
     for note in report.notes:
         # A command must stay one line to be copied.
         text_part, _, command = note.partition(COMMAND)
@@ -126,17 +132,9 @@ def tables_that_fit(
     lines = [line for label in labels for line in Text.from_markup(label).plain.split("\n")]
     longest_word = max((len(word) for line in lines for word in line.split()), default=0)
     beside = min(max(map(len, lines), default=0), max(LABEL, longest_word, width // 5))
-    chosen: list[str] = []
-    used = beside
-    for head, cells in columns.items():
-        needed = GAP + _width(head, cells)
-        if chosen and used + needed > width:
-            yield _table(labels, {h: columns[h] for h in chosen}, beside)
-            chosen, used = [], beside
-        chosen.append(head)
-        used += needed
-    if chosen:
-        yield _table(labels, {h: columns[h] for h in chosen}, beside)
+    widths = {head: GAP + _width(head, cells) for head, cells in columns.items()}
+    for piece in fitting(widths, width - beside):
+        yield _table(labels, {head: columns[head] for head in piece}, beside)
 
 
 LABEL = 16  # characters of a row's label that are not broken
@@ -151,7 +149,7 @@ def _width(head: str, cells: Sequence[str]) -> int:
 
 
 def _table(labels: Sequence[str], columns: Mapping[str, Sequence[str]], beside: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     table.add_column("", width=beside, overflow="fold")
     for head, cells in columns.items():
         table.add_column(escape(head), justify="right", width=_width(head, cells), overflow="fold")
@@ -161,8 +159,8 @@ def _table(labels: Sequence[str], columns: Mapping[str, Sequence[str]], beside: 
 
 
 def _label(row: Row, section: Section) -> str:
-    lines = [f"[bold]{escape(row.label)}[/bold]", f"[dim]{models_text(row, section)}[/dim]"]
-    return "\n".join([*lines, *(f"[red]{escape(flag)}[/red]" for flag in row.flags)])
+    name = escape(row.label) + (f" [red]{DAGGER}[/red]" if row.flags else "")
+    return f"[bold]{name}[/bold]\n[dim]{models_text(row, section)}[/dim]"
 
 
 def _stacked(report: ComparisonReport, row: Row, key: str) -> str:

@@ -1,0 +1,28 @@
+"""Tables that are too wide, in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def fitting(widths: Mapping[str, float], room: float) -> list[list[str]]:
+    """Divide columns among as few tables as hold them, with as many in each where that fits too.
+
+    Args:
+        widths: of columns, by name, in order.
+        room: for the columns of one table. A column that is wider stands alone.
+
+    Returns:
+        Names of the columns of each table.
+    """
+    pieces: list[list[str]] = []
+    for name, width in widths.items():
+        if not pieces or sum(widths[n] for n in pieces[-1]) + width > room:
+            pieces.append([])
+        pieces[-1].append(name)
+    if not pieces:
+        return []
+    size = -(-len(widths) // len(pieces))
+    names = list(widths)
+    even = [names[i : i + size] for i in range(0, len(names), size)]
+    return even if all(sum(widths[n] for n in piece) <= room for piece in even) else pieces
