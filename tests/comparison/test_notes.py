@@ -2,8 +2,9 @@
 
 import pytest
 
-from unlearn.comparison.groups import Found, Group, Member
+from unlearn.comparison.groups import Group
 from unlearn.comparison.notes import notes_of
+from unlearn.comparison.runs import Found, Member
 from unlearn.evals.accuracy import Accuracy
 from unlearn.evals.klom import KLoM
 from unlearn.evals.u_lira import ULiRA

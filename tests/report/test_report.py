@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from support.compose import compose_job
-from support.reports import number, row, small_report
+from support.reports import number, row, small_report, told_apart
 
 from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.errors import UserError
@@ -57,7 +57,7 @@ def test_only_a_clear_winner_is_bold():
         row("a", "method", 0.97, 1.0, width=0.2),
         row("b", "method", 0.97, 1.1, width=0.2),
     ]
-    report = small_report(overlapping)
+    report = small_report(overlapping, pairs=())
     assert clear_winner(report, "epsilon_hat/median") is None
     assert "bfseries" not in latex_text(report)
 
@@ -69,14 +69,29 @@ def test_flagged_methods_never_win():
         row("b", "method", 0.97, 1.0),
         row("c", "method", 0.97, 2.0),
     ]
-    assert clear_winner(small_report(rows), "epsilon_hat/median") == "b"
+    report = small_report(rows, pairs=(told_apart("c", "b"),))
+    assert clear_winner(report, "epsilon_hat/median") == "b"
+
+
+def test_runs_of_one_original_never_win():
+    rows = [row(NOISE_FLOOR, "noise floor", 0.98, 0.9), row("a", "method", 0.97, 0.5)]
+    rows += [row("b", "method", 0.97, 1.0), row("c", "method", 0.97, 2.0)]
+    report = small_report(
+        [rows[0], replace(rows[1], starts="one"), *rows[2:]],
+        pairs=(
+            told_apart("a", "b"),
+            told_apart("b", "c"),
+        ),
+    )
+    assert clear_winner(report, "epsilon_hat/median") == "b"
 
 
 def test_closer_means_closer_to_retrained_models():
     report = small_report()
     quantities = {"accuracy/test": report.quantities["epsilon_hat/median"].__class__("a", "closer")}
     far, near = row("far", "method", 0.5, 1.0), row("near", "method", 0.9, 1.0)
-    report = small_report([row(NOISE_FLOOR, "noise floor", 0.8, 1.0), far, near])
+    apart = (told_apart("far", "near", "accuracy/test"),)
+    report = small_report([row(NOISE_FLOOR, "noise floor", 0.8, 1.0), far, near], pairs=apart)
     report = type(report)(**{**report.__dict__, "quantities": quantities})
     assert clear_winner(report, "accuracy/test") == "near"
 
@@ -155,9 +170,12 @@ def test_worst_examples_come_first():
 def test_report_is_written_whole_and_replaced(tmp_path, problem):
     folder = tmp_path / "report"
     report = write_report(small_report(), problem, folder, pictures=False)
-    (folder / "stale.txt").write_text("old")
+    write_report(small_report(), problem, folder)
+    stale = folder / "error_trade_off.png"  # of ours, and not drawn without pictures
+    assert stale.exists()
+    write_report(small_report(), problem, folder, pictures=False)
+    assert not stale.exists()
     report = write_report(small_report(), problem, folder)
-    assert not (folder / "stale.txt").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report"], "something was left aside"
     for name, picture in report.pictures.items():
         assert picture.stat().st_size > 5000, name

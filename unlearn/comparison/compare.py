@@ -62,8 +62,12 @@ def compare_groups(
             len(group),
             len(retrained),
         )
-        flags = flags_of_outputs(group, yardstick)
-        rows.append(maker.row(group, controls.get(group.label), rows[0], flags))
+        once = group.distinct()
+        flags = flags_of_outputs(once, yardstick)
+        if len(once) < len(group):
+            flags.insert(0, f"{len(group)} runs, {len(once)} different")
+        control = controls.get(group.label)
+        rows.append(maker.row(once, control and control.distinct(), rows[0], flags))
     quantities = quantities_of(yardstick, rows)
     headline = [key for key, quantity in quantities.items() if quantity.headline]
     rows = marked(rows, headline, resampling.level)

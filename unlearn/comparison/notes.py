@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from unlearn.comparison.groups import Found, Group
+from unlearn.comparison.groups import Group
 from unlearn.comparison.result import COMMAND
+from unlearn.comparison.runs import Found
 from unlearn.evals.base import Evaluation
 
 
@@ -37,6 +38,10 @@ def notes_of(
         ]
     else:
         notes = ["One model of each kind: numbers without intervals, and nothing is tested."]
+    if len(retrained) > 1 and any("retrained" in e.references for e in evaluations.values()):
+        notes.append(
+            f"Distances to retraining are means over all {len(retrained)} retrained models."
+        )
     if half >= fewest:
         notes.append(
             f"Noise floor: {half} retrained models scored against {half} others. ε, ε̂ and KLoM "
@@ -55,8 +60,7 @@ def notes_of(
     largest = max(len(g) for g in groups)
     if largest > half and largest >= fewest:
         notes.append(
-            f"To use all {largest} runs of a row:{COMMAND}python {retrained.more} "
-            f"seeds={2 * largest}"
+            f"To use all {largest} runs of a row:{COMMAND}{retrained.more} seeds={2 * largest}"
         )
     shared = [g for g in groups if g.starts == "one" and len(g) > 1]
     if shared:
@@ -82,7 +86,7 @@ def _without_controls(groups: Sequence[Group], found: Found) -> list[str]:
     labels = ", ".join(g.label for g in lacking)
     return [
         f"Total alone, without memory and shift, for lack of control runs: {labels}."
-        f"{COMMAND}python {lacking[0].more} seeds={len(lacking[0])} control=true"
+        f"{COMMAND}{lacking[0].more} seeds={len(lacking[0])} control=true"
     ]
 
 
@@ -120,5 +124,5 @@ def _sentence(
     models = "model" if have == 1 else "models"
     return (
         f"No number (-): {label} has {have} {models}; {'; '.join(parts)}{both}."
-        f"{COMMAND}python {command} seeds={max(needs)}"
+        f"{COMMAND}{command} seeds={max(needs)}"
     )

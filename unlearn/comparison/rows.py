@@ -59,7 +59,8 @@ class RowMaker:
             _runs(self.group, metrics),
         )
         row = self._with_populations(row, self.floor_models, FLOOR)
-        return self._with_memory(row, self.floor_models, FLOOR, self.reference, REFERENCE)
+        # One half takes the place of unlearned models, the other that of control models.
+        return self._with_memory(row, self.reference, REFERENCE, self.floor_models, FLOOR)
 
     def row(self, group: Group, control: Group | None, floor: Row, flags: Sequence[str]) -> Row:
         """A method, or doing nothing, against the retrained models.
@@ -107,15 +108,18 @@ class RowMaker:
         numbers, examples = dict(row.numbers), dict(row.examples)
         scores: dict[str, Mapping[str, Tensor]] = {}
         for name, (values, comparison) in found.items():
+            evaluation = self.yardstick.of_populations[name]
+            if row.kind != "noise floor":
+                values = self._tested(name, evaluation, values, unlearned, self.reference)
             numbers.update(values)
             examples.update(comparison.examples)
             if comparison.scores:
                 scores[name] = comparison.scores
         available = min(len(unlearned), len(self.reference))
-        for name, evaluation in self.yardstick.of_populations.items():
+        for name, lacking in self.yardstick.of_populations.items():
             if name not in found:
-                note = f"{available} models of each kind, {evaluation.min_models} are needed"
-                for quantity in evaluation.quantities:
+                note = f"{available} models of each kind, {lacking.min_models} are needed"
+                for quantity in lacking.quantities:
                     numbers[f"{name}/{quantity}"] = Number(math.nan, n=available, note=note)
         return replace(row, numbers=numbers, examples=examples, scores=scores, models=available)
 
@@ -130,7 +134,7 @@ class RowMaker:
         ):
             for name, (values, comparison) in self._compared(one, other, keys).items():
                 evaluation = self.yardstick.of_populations[name]
-                if one is not other and row.kind != "noise floor":
+                if row.kind != "noise floor":
                     values = self._tested(name, evaluation, values, one, other)
                 numbers.update({prefix + k: number for k, number in values.items()})
                 examples.update({prefix + k: values for k, values in comparison.examples.items()})
@@ -145,7 +149,7 @@ class RowMaker:
         other: Population,
     ) -> dict[str, Number]:
         chosen = [q for q in evaluation.remembers if f"{name}/{q}" in numbers]
-        if not chosen:
+        if not chosen or not evaluation.max_replicates:
             return dict(numbers)
         found = relabelled(evaluation, one, other, self.yardstick.problem, chosen, self.resampling)
         tested = {

@@ -4,6 +4,7 @@ Every image gets its own random draw from the given generator, on the device the
 Pixels are uint8, or floating in [0, 1].
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -50,6 +51,8 @@ class HorizontalFlip:
     """
 
     def __init__(self, probability: float = 0.5):
+        if not 0 <= probability <= 1:
+            raise UserError(f"HorizontalFlip: probability must lie in [0, 1], got {probability}")
         self.probability = probability
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -114,6 +117,11 @@ class RandomAffine:
     ):
         if not 0 < scale[0] <= scale[1]:
             raise UserError(f"RandomAffine: scale must be two rising positive numbers, got {scale}")
+        if not (0 <= degrees <= 360 and 0 <= shear < 90):
+            raise UserError(
+                "RandomAffine: degrees must lie in [0, 360] and shear in [0, 90), got "
+                f"{degrees} and {shear}"
+            )
         self.degrees, self.shear, self.scale = degrees, shear, tuple(scale)
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -152,6 +160,8 @@ class ColorJitter:
 
     def __init__(self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0):
         self.strengths = (brightness, contrast, saturation)
+        if not all(0 <= strength < math.inf for strength in self.strengths):
+            raise UserError(f"ColorJitter: strengths must not be below 0, got {self.strengths}")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         values = to_unit(images)

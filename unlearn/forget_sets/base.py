@@ -88,6 +88,12 @@ def no_control(what: str) -> UserError:
     )
 
 
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed of torch's generators."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"forget.seed must lie in 0..{2**63 - 1}, got {seed}")
+
+
 def check_amount(count: int | None, fraction: float | None) -> None:
     """Refuse anything but exactly one of a positive count and a fraction in (0, 1)."""
     if (count is None) == (fraction is None):

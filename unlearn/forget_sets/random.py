@@ -5,7 +5,7 @@ from torch import Tensor
 
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
-from unlearn.forget_sets.base import ForgetRule, check_amount, remaining, resolve_amount
+from unlearn.forget_sets.base import ForgetRule, check_amount, check_seed, remaining, resolve_amount
 
 
 class RandomForget(ForgetRule):
@@ -21,6 +21,7 @@ class RandomForget(ForgetRule):
 
     def __init__(self, count: int | None = None, fraction: float | None = None, seed: int = 0):
         check_amount(count, fraction)
+        check_seed(seed)
         self.count, self.fraction, self.seed = count, fraction, seed
 
     def select(self, train: Table, task: Task) -> Tensor:

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from unlearn.errors import UserError
+
 
 class SmallCNN(nn.Module):
     """Two or three convolution blocks with batch norm, then one hidden layer.
@@ -20,6 +22,15 @@ class SmallCNN(nn.Module):
         self, *, in_channels: int, image_size: int, num_outputs: int, width: int, hidden: int
     ):
         super().__init__()
+        if width < 1 or hidden < 1:
+            raise UserError(
+                f"model.width and model.hidden must be at least 1, got {width} and {hidden}"
+            )
+        if image_size < 4:
+            raise UserError(
+                f"model=small_cnn needs images of at least 4 pixels, these have {image_size}: "
+                "give dataset.size=8 (resizes on the device)"
+            )
         blocks: list[nn.Module] = []
         channels = in_channels
         for depth in range(3 if image_size >= 16 else 2):

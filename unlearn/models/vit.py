@@ -36,6 +36,15 @@ def ViT(
         dropout: rate in [0, 1).
         pretrained: start from the ImageNet weights of ViT-B/16 (needs 224 pixels and its sizes).
     """
+    sizes = {"patch_size": patch_size, "layers": layers, "heads": heads, "width": width}
+    for key, value in {**sizes, "mlp_width": mlp_width}.items():
+        if value < 1:
+            raise UserError(f"model.{key} must be at least 1, got {value}")
+    if width % heads or not 0 <= dropout < 1:
+        raise UserError(
+            "model: width must be a multiple of heads and dropout lie in [0, 1), got "
+            f"{width}, {heads} and {dropout}"
+        )
     if image_size % patch_size:
         raise UserError(
             f"model: {image_size} pixels cannot be cut into patches of {patch_size}: give another "

@@ -7,19 +7,23 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from unlearn.comparison.groups import Member, reference
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.data.tables import Table
 from unlearn.datasets.base import Dataset
 from unlearn.errors import UserError
 from unlearn.evals.base import Evaluation
+from unlearn.forget_sets.base import ForgetRule
 from unlearn.models.weights import weight_files
 from unlearn.problem import UnlearningProblem, canonical_digest
-from unlearn.programs.building import build, typed
+from unlearn.programs.building import build, check_parts, typed
 from unlearn.programs.console import say_once
 from unlearn.programs.job import Job
 from unlearn.programs.options import Common, UnlearnOptions
 from unlearn.programs.progress import TrainingProgress
+from unlearn.recipes.recipe import Recipe
 from unlearn.storage.references import References, Role
 from unlearn.storage.store import Store
 from unlearn.training import processes
@@ -34,7 +38,7 @@ _references: OrderedDict[str, References] = OrderedDict()
 
 def settings_of(job: Job) -> TrainerSettings:
     """Device and precision."""
-    settings: TrainerSettings = build(job.values["trainer"], "trainer")
+    settings: TrainerSettings = build(job.values["trainer"], "trainer", TrainerSettings)
     processes.check(settings.devices, settings.num_nodes)
     return settings
 
@@ -61,26 +65,28 @@ def problem_of(job: Job) -> UnlearningProblem:
 
 def _build_problem(job: Job, groups: dict[str, dict[str, Any]]) -> UnlearningProblem:
     # Checked first: a wrong value must not cost the user the wait for the data.
-    recipe = build(groups["recipe"], "recipe")
-    forget = build(groups["forget"], "forget")
+    recipe: Recipe = build(groups["recipe"], "recipe", Recipe)
+    forget: ForgetRule = build(groups["forget"], "forget", ForgetRule)
     key = json.dumps(groups["dataset"], sort_keys=True)
     if key not in _datasets:
-        dataset: Dataset = build(groups["dataset"], "dataset")
+        dataset: Dataset = build(groups["dataset"], "dataset", Dataset)
         tables = dataset.load()
         _remember(_datasets, key, (dataset, tables, dataset.content_id(tables)))
     dataset, tables, content_id = _datasets[key]
     train = tables["train"]
+    recipe.check_images(train.images[:1])
     stored = train.images.shape
     shape = {
         "in_channels": int(stored[1]),
         "image_size": int(train.transform.size or stored[-1]),
         "num_outputs": dataset.task.num_outputs,
     }
+    check_parts(groups["model"], "model", shape)
     return UnlearningProblem(
         tables=tables,
         task=dataset.task,
         forget=forget,
-        build_network=partial(build, groups["model"], "model", **shape),
+        build_network=partial(build, groups["model"], "model", nn.Module, **shape),
         recipe=recipe,
         description={
             "model": {**groups["model"], **shape},
@@ -190,7 +196,7 @@ def evaluations_of(job: Job, problem: UnlearningProblem) -> dict[str, Evaluation
     """
     defined, left_out = {}, []
     for name, config in job.values["eval"].items():
-        evaluation: Evaluation = build(config, f"eval.{name}")
+        evaluation: Evaluation = build(config, f"eval.{name}", Evaluation)
         if evaluation.supports(problem):
             defined[str(name)] = evaluation
         elif re.search(rf"\b{name}\b", job.choices["eval"]):

@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from unlearn.errors import UnsupportedProblem, UserError
 from unlearn.programs.console import show_messages
@@ -41,8 +42,16 @@ class Job:
 
     @classmethod
     def composed(cls, config: DictConfig, hydra: Any, sweep: str | None = None) -> "Job":
-        """The job of a config that Hydra has composed, and of Hydra's own."""
-        values = OmegaConf.to_container(config, resolve=True)
+        """The job of a config that Hydra has composed, and of Hydra's own.
+
+        Raises:
+            UserError: a value that refers to another one that there is not.
+        """
+        try:
+            values = OmegaConf.to_container(config, resolve=True)
+        except OmegaConfBaseException as error:
+            key, why = error.full_key, str(error).splitlines()[0]
+            raise UserError(f"{key} cannot be worked out ({why}): give {key}=...") from None
         assert isinstance(values, dict)
         return cls(
             {str(key): value for key, value in values.items() if key != "hydra"},
@@ -79,11 +88,20 @@ def run(work: Work, config: DictConfig) -> dict[str, Any]:
     hydra = HydraConfig.get()
     sweeping = hydra.mode == RunMode.MULTIRUN
     show_messages()
-    job = Job.composed(config, hydra, str(hydra.job.config_name) if sweeping else None)
+    sweep = str(hydra.job.config_name) if sweeping else None
+
+    def composed_work() -> dict[str, Any]:
+        return work(Job.composed(config, hydra, sweep))
+
     if sweeping:
-        return _run_in_sweep(work, job, Path(hydra.sweep.dir), int(hydra.job.num))
+        return _run_in_sweep(composed_work, Path(hydra.sweep.dir), int(hydra.job.num))
     try:
-        result = work(job)
+        if hydra.runtime.choices.get("hydra/launcher", "basic") != "basic":
+            raise UserError(
+                f"launcher={hydra.runtime.choices['launcher']} is for sweeps: add -m, or leave it "
+                "out to run here"
+            )
+        result = composed_work()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -91,11 +109,11 @@ def run(work: Work, config: DictConfig) -> dict[str, Any]:
     return result
 
 
-def _run_in_sweep(work: Work, job: Job, folder: Path, number: int) -> dict[str, Any]:
+def _run_in_sweep(work: Callable[[], dict[str, Any]], folder: Path, number: int) -> dict[str, Any]:
     note = partial(_note, folder) if is_first() else lambda job: None
     note(JobState(number, "running"))
     try:
-        result = work(job)
+        result = work()
     except UnsupportedProblem as error:
         note(JobState(number, "refused", str(error)))
         return {"ran": 0}

@@ -1,11 +1,17 @@
 """The keys of the primary configs and their types. Anything else is a mistake."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from unlearn.comparison.scoring import Resampling
+from unlearn.errors import UserError
 
 Seeds = int | list[int] | None
+
+
+def _at_least_one(key: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise UserError(f"{key} must be at least 1, got {value}")
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,11 @@ class Paths:
     runs: str
     report: str
 
+    def __post_init__(self) -> None:
+        for key, folder in asdict(self).items():
+            if not folder.strip():
+                raise UserError(f"paths.{key} is empty: give a folder, such as paths.{key}={key}")
+
 
 @dataclass(frozen=True)
 class ReferenceOptions:
@@ -27,12 +38,24 @@ class ReferenceOptions:
     original_file: str | None = None
     retrained_files: str | list[str] | None = None
 
+    def __post_init__(self) -> None:
+        _at_least_one("references.retrained", self.retrained)
+        for key, files in (
+            ("original_file", self.original_file),
+            ("retrained_files", self.retrained_files),
+        ):
+            if files is not None and not files:
+                raise UserError(f"references.{key} is empty: give safetensors files, or null")
+
 
 @dataclass(frozen=True)
 class OutputOptions:
     """`outputs`: what of a model's answers is kept."""
 
     retain_examples: int | None
+
+    def __post_init__(self) -> None:
+        _at_least_one("outputs.retain_examples", self.retain_examples)
 
 
 @dataclass(frozen=True)
@@ -61,6 +84,9 @@ class Common:
     recipe: dict[str, Any]
     trainer: dict[str, Any]
     at_once: int | None
+
+    def __post_init__(self) -> None:
+        _at_least_one("at_once", self.at_once)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from unlearn.problem import UnlearningProblem, canonical_digest
 from unlearn.programs.building import build, typed
 from unlearn.programs.composing import compared_with, stated_references, yardstick_of
 from unlearn.programs.job import Job
-from unlearn.programs.options import EvaluateOptions, Seeds, TrainOptions, UnlearnOptions
+from unlearn.programs.options import EvaluateOptions, TrainOptions, UnlearnOptions
+from unlearn.programs.seeds import MOST_SEED, control_start, seeds_of
 from unlearn.storage.references import References, Role
 from unlearn.tracking.base import RunInfo, RunLogger
 
@@ -170,7 +171,9 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     options = typed(job.values, UnlearnOptions)
     seeds = seeds_of(options.seed, options.seeds)
     method = MethodChoice(
-        job.choices["method"], options.method, partial(build, options.method, "method")
+        job.choices["method"],
+        options.method,
+        partial(build, options.method, "method", UnlearningMethod),
     )
     prototype = method.make()
     references = stated_references(job, options)
@@ -182,6 +185,12 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     except UserError as error:
         raise UnsupportedProblem(str(error)) from None
     retrained = compared_with(options, references)
+
+    if options.original_seed != "seed" and not 0 <= options.original_seed <= MOST_SEED:
+        raise UserError(
+            f"original_seed must lie in 0..{MOST_SEED}, or be the word seed; got "
+            f"{options.original_seed}"
+        )
 
     def planned(seed: int) -> PlannedRun:
         original = seed if options.original_seed == "seed" else options.original_seed
@@ -210,7 +219,7 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
         method=method,
         runs=[planned(seed) for seed in seeds],
         at_once=options.at_once if options.seeds is not None else 1,
-        logger=build(options.logger, "logger"),
+        logger=build(options.logger, "logger", RunLogger),
         overwrite=options.overwrite,
         save_model=options.save_model,
         # A sweep prints one summary, not a table a job.
@@ -241,7 +250,7 @@ def plan_comparison(job: Job) -> EvaluatePlan:
         runs=Path(options.paths.runs),
         report=Path(options.paths.report) / problem_folder(references.problem),
         pictures=options.pictures,
-        logger=build(options.logger, "logger"),
+        logger=build(options.logger, "logger", RunLogger),
         overrides=job.overrides,
         info=_run_info(job, references.problem, "comparison"),
     )
@@ -250,35 +259,6 @@ def plan_comparison(job: Job) -> EvaluatePlan:
 def problem_folder(problem: UnlearningProblem) -> str:
     """Name of the folder of a problem's runs, and of its report."""
     return f"{problem.name}-{problem.digest[:10]}"
-
-
-def control_start(original: int) -> int:
-    """The retrained model that takes an original's place in a control run: every second one, so
-    that the others are left for comparisons with models that no control run started from."""
-    return 2 * original + 1
-
-
-def seeds_of(seed: int, seeds: Seeds) -> list[int]:
-    """Seeds of a job: a count `n` means 0..n-1, a list means itself, None the single seed.
-
-    Raises:
-        UserError: no seed, a negative or a repeated one.
-    """
-    if seeds is None:
-        chosen, name = [seed], "seed"
-    else:
-        chosen, name = list(range(seeds)) if isinstance(seeds, int) else list(seeds), "seeds"
-    if not chosen or min(chosen) < 0 or max(chosen) > MOST_SEED:
-        raise UserError(
-            f"{name} must be a count or a list of seeds such as [0,3,7], none below 0 or above "
-            f"{MOST_SEED}; got {seed if seeds is None else seeds}"
-        )
-    if len(set(chosen)) < len(chosen):
-        raise UserError(f"{name} lists a seed twice: {chosen}")
-    return chosen
-
-
-MOST_SEED = 2**31 - 1
 
 
 def _run_info(job: Job, problem: UnlearningProblem, method: str) -> RunInfo:

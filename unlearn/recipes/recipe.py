@@ -1,5 +1,6 @@
 """How original and retrained models are trained."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from unlearn.data.loaders import LastBatch
 from unlearn.errors import UserError
+from unlearn.recipes.schedules import check_values
 
 OptimizerFactory = Callable[[Iterable[Any]], Optimizer]
 # (optimizer, number of steps of the phase, steps an epoch) -> schedule stepped after every batch
@@ -65,9 +67,34 @@ class Recipe:
             raise UserError(f"recipe.epochs must be at least 1, got {epochs}")
         if batch_size < 1:
             raise UserError(f"recipe.batch_size must be at least 1, got {batch_size}")
+        if gradient_clip is not None and not 0 < gradient_clip < math.inf:
+            raise UserError(
+                f"recipe.gradient_clip must be finite and above 0, or null; got {gradient_clip}"
+            )
+        check_values(optimizer, scheduler)
         self.epochs, self.batch_size = epochs, batch_size
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self._optimizer, self.scheduler = optimizer, scheduler
         self.augment = Augmentations(tuple(augment)) if augment else None
         self.gradient_clip = gradient_clip
         self.last_batch: LastBatch = last_batch
         self.version = version
+
+    def optimizer(self, parameters: Iterable[Any]) -> Optimizer:
+        """A new optimizer.
+
+        Raises:
+            UserError: the optimizer refuses its values.
+        """
+        try:
+            return self._optimizer(parameters)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"recipe.optimizer: {error}") from error
+
+    def check_images(self, images: Tensor) -> None:
+        """Try the augmentation on stored pixels `(B, C, H, W)`, before anything is trained.
+
+        Raises:
+            UserError: it does not fit them.
+        """
+        if self.augment is not None:
+            self.augment(images, torch.Generator(images.device).manual_seed(0))

@@ -4,11 +4,61 @@ Each takes `(optimizer, total_steps, steps_per_epoch)`, as `Recipe` calls it, an
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from unlearn.errors import UserError
+
+# OneCycleLR moves the momentum between 0.85 and 0.95, whatever the optimizer's own is.
+MIDDLE_MOMENTUM = 0.9
+
+
+def check_values(optimizer: Callable[..., Any], scheduler: Callable[..., Any] | None) -> None:
+    """Refuse values that are no rates, or have no effect, before anything is trained.
+
+    Args:
+        optimizer: a partial that holds the optimizer's values; others are not looked into.
+        scheduler: likewise, None = constant rate.
+
+    Raises:
+        UserError: naming the value.
+    """
+    own, schedule = getattr(optimizer, "keywords", {}), getattr(scheduler, "keywords", {})
+    for where, values in (("optimizer", own), ("scheduler", schedule)):
+        for key, value in values.items():
+            for number in value if isinstance(value, list | tuple) else [value]:
+                low = isinstance(number, int | float) and not 0 <= number < math.inf
+                if low or (key in ("lr", "peak") and number == 0):
+                    above = "above" if key in ("lr", "peak") else "not below"
+                    raise UserError(
+                        f"recipe.{where}.{key} must be finite and {above} 0, got {value}"
+                    )
+    if getattr(scheduler, "func", None) is one_cycle:
+        _check_one_cycle(own, **schedule)
+
+
+def _check_one_cycle(
+    own: dict[str, Any], peak: float, warmup: float = 0.3, cycle_momentum: bool = True
+) -> None:
+    """What one_cycle decides, the optimizer cannot."""
+    if not 0 < warmup < 1:
+        raise UserError(f"recipe.scheduler.warmup must lie in (0, 1), got {warmup}")
+    if own.get("lr", peak) != peak:
+        raise UserError(
+            f"recipe.optimizer.lr={own['lr']} has no effect: one_cycle sets the rate, up to "
+            f"recipe.scheduler.peak={peak}; set that and leave the other alone"
+        )
+    momentum = own.get("momentum", own.get("betas", (MIDDLE_MOMENTUM,))[0])
+    if cycle_momentum and momentum != MIDDLE_MOMENTUM:
+        key = "momentum" if "momentum" in own else "betas"
+        raise UserError(
+            f"recipe.optimizer.{key}={own[key]} has no effect: one_cycle moves the momentum "
+            f"between 0.85 and 0.95; leave it at {MIDDLE_MOMENTUM}, or give "
+            "+recipe.scheduler.cycle_momentum=false"
+        )
 
 
 def one_cycle(
@@ -29,8 +79,6 @@ def one_cycle(
         warmup: share of the steps that go up, in (0, 1).
         cycle_momentum: move the momentum between 0.85 and 0.95 against the rate.
     """
-    if not 0 < warmup < 1:
-        raise UserError(f"recipe.scheduler.warmup must lie in (0, 1), got {warmup}")
     return OneCycleLR(
         optimizer,
         max_lr=peak,

@@ -159,7 +159,7 @@ def marks_used(report: ComparisonReport) -> bool:
 
 MARKS = (
     "≈R: not told apart from retraining (of memory: from having none); ≈0: not told apart from "
-    "doing nothing. Neither says that they are equal."
+    "doing nothing; Holm corrects down each column. Neither says that they are equal."
 )
 
 

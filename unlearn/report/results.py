@@ -97,7 +97,8 @@ class Results:
             A pandas frame where pandas is installed, else a list of dictionaries. Columns: `row`,
             `kind`, `metric`, `label`, `unit`, `better`, `value`, `std`, `n` (models), `low` and
             `high` of the interval, `over` (models or examples), `gap` to the retrained models with
-            `gap_low` and `gap_high`, `note`.
+            `gap_low` and `gap_high`, `as_retrained` and `as_nothing` (not told apart from these;
+            None = not tested), `note`.
         """
         lines = [
             _line(row, key, row.numbers[key], self.report)
@@ -210,5 +211,7 @@ def _line(row: Row, key: str, number: Number, report: ComparisonReport) -> dict[
         "gap": gap.estimate,
         "gap_low": gap.low,
         "gap_high": gap.high,
+        "as_retrained": number.as_retrained,
+        "as_nothing": number.as_nothing,
         "note": number.note,
     }
