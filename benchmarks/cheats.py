@@ -29,8 +29,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from unlearn.api import compare_logits
+from unlearn.comparison.flags import badness
 from unlearn.comparison.memory import MEMORY, SHIFT
-from unlearn.comparison.result import NOISE_FLOOR, Row
+from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.comparison.scoring import Resampling
 from unlearn.metrics.statistics import logit_margin
 from unlearn.problem import UnlearningProblem
@@ -316,14 +317,10 @@ def exposed_by(results: Results, label: str) -> dict[str, list[str]]:
         if number is None or not quantity.headline or number.as_retrained is not False:
             continue
         kind = {MEMORY: "memory", SHIFT: "shift"}.get(f"{key.split(':')[0]}:", "total")
-        if kind != "total" or _worse(row, floor, key, quantity.better):
+        worse = badness(number.value, quantity) > badness(floor.numbers[key].value, quantity)
+        if kind != "total" or worse:
             found[kind].append(quantity.label)
     return found
-
-
-def _worse(row: Row, floor: Row, key: str, better: str) -> bool:
-    higher = row.numbers[key].value > floor.numbers[key].value
-    return not higher if better == "higher" else higher
 
 
 def table(documents: Sequence[Mapping[str, Any]]) -> str:

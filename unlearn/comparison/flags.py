@@ -213,8 +213,8 @@ def flags_of_numbers(row: Row, floor: Row, quantities: Mapping[str, Quantity]) -
         if number.as_retrained is False
         and key in floor.numbers
         and _measures_distance(key, number)
-        and _badness(number.value, quantities[key])
-        < _badness(floor.numbers[key].value, quantities[key])
+        and badness(number.value, quantities[key])
+        < badness(floor.numbers[key].value, quantities[key])
     ]
     if better:
         found.append(f"better than the noise floor: {', '.join(better)}")
@@ -233,7 +233,14 @@ def _measures_distance(key: str, number: Number) -> bool:
     return not key.startswith((MEMORY, SHIFT))
 
 
-def _badness(value: float, quantity: Quantity) -> float:
+def badness(value: float, quantity: Quantity) -> float:
+    """How far a number is from what is best, lower is better.
+
+    The AUC of an attack that is asked the wrong way round tells as much below its ideal as above;
+    an accuracy does not, where nothing can be known it falls below by chance.
+    """
+    if quantity.better == "closer" and quantity.ideal is not None and quantity.unit != "%":
+        return abs(value - quantity.ideal)
     return -value if quantity.better == "higher" else value
 
 
