@@ -283,6 +283,10 @@ CHEATS: Mapping[str, Callable[[Bank], Made]] = {
     "halved spread": _halved_spread,
 }
 
+# Answers whose mean and variance are right on every example, and which still vary with the model's
+# own test answers: no number and no flag tells them from forgetting at 32 models.
+NOT_EXPOSED = ("margins shifted, noise added",)
+
 
 def compared(
     bank: Bank,
