@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +347,8 @@ def table(documents: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", type=int, nargs="+", default=[16, 32])
+    parser.add_argument("--evaluations", nargs="+", default=list(EVALUATIONS))
+    parser.add_argument("--replicates", type=int, default=DEFAULT.models)
     parser.add_argument("--table", type=Path, help="print this file and train nothing")
     parser.add_argument("--bank", type=Path, help="outputs of a store of digits models")
     parser.add_argument("--json", type=Path)
@@ -358,7 +360,9 @@ def main() -> None:
         bank = stored(arguments.bank, max(arguments.models))
         documents = []
         for models in arguments.models:
-            results = compared(bank.take(models))
+            resampling = replace(DEFAULT, models=arguments.replicates)
+            names = tuple(CHEATS)
+            results = compared(bank.take(models), names, resampling, arguments.evaluations)
             found = {label: exposed_by(results, label) for label in [*CHEATS, HONEST]}
             values = {
                 label: {
@@ -371,7 +375,12 @@ def main() -> None:
             documents.append({"models": models, "exposed": found, "values": values})
             print(table(documents[-1:]), flush=True)
             if arguments.json is not None:
-                content = {"environment": environment(), "tables": documents}
+                content = {
+                    "environment": environment(),
+                    "evaluations": arguments.evaluations,
+                    "replicates": arguments.replicates,
+                    "tables": documents,
+                }
                 arguments.json.write_text(json.dumps(content, indent=1) + "\n")
     else:
         documents = json.loads(arguments.table.read_text())["tables"]

@@ -27,8 +27,7 @@ INCOHERENT = "forget answers do not fit the test answers"
 # Shares of the way from the original to a retrained model, and of the retrained models' spread.
 _UNMOVED, _FLAT = 0.01, 0.01
 _COPIED = 0.1  # share of the smallest distance between two retrained models
-# Retrained models' margins have longer tails than the normal ones of the test; variances of methods
-# that change weights were up to twice those of retrained models on the digits.
+# Retrained models' margins have longer tails than the normal ones of the test.
 _CHANCE, _FAR_MORE = 1e-3, 4.0
 _HARDLY = 0.25  # of what the other group of models moved
 ORIGINALS = 8  # original models that retrained ones are held against
@@ -50,8 +49,6 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
     predictions that vary by less than 1 % of what the retrained model's do. Copies: forget outputs
     ten times closer to a retrained model's than any two retrained models' are. Two groups: the
     models differ more than one population does, as where a method did next to nothing to some.
-    Forget answers that do not follow the test answers as a retrained model's do: they were put in
-    place of the model's own.
 
     Args:
         group: models of a method.
@@ -86,9 +83,7 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
     copies = _copies([m.read() for m in group.members], retrained, classification)
     if copies:
         found.append(f"{copies} of {models} equal a retrained model")
-    if not 0 < unmoved < models:
-        found += _two_groups(group, yardstick, ways)
-    return found + _of_another_model(group, retrained, classification)
+    return found + ([] if 0 < unmoved < models else _two_groups(group, yardstick, ways))
 
 
 def flags_of_retraining(
@@ -184,12 +179,23 @@ def _copies(models: Sequence[BySplit], retrained: Sequence[BySplit], classificat
     return int((nearest <= _COPIED * apart).sum())
 
 
-def _of_another_model(
-    group: Group, retrained: Sequence[BySplit], classification: bool
-) -> list[str]:
-    if min(len(group), len(retrained)) < ENOUGH_FOR_COHERENCE or not classification:
+def flags_of_coherence(row: Row, group: Group, yardstick: Yardstick) -> list[str]:
+    """Whether forget answers follow the test answers as a retrained model's do.
+
+    Answers put in place of a model's own have the right distribution on every forget example and do
+    not vary with the rest of the model. Asked only where no number is told apart from retraining:
+    a method that changes some of its models much more than others makes such answers too.
+    """
+    kinds = [[m.read() for m in models] for models in (yardstick.retrained, group.members)]
+    alike = all(
+        number.as_retrained is not False
+        for key, number in row.numbers.items()
+        if not key.startswith((MEMORY, SHIFT))
+    )
+    enough = min(map(len, kinds)) >= ENOUGH_FOR_COHERENCE
+    classification = yardstick.problem.task.is_classification
+    if group.kind == "do-nothing" or not (alike and enough and classification):
         return []
-    kinds = (retrained, [member.read() for member in group.members])
     margins = [
         torch.stack([logit_margin(*model[split].pair) for model in kind])
         for kind in kinds
