@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from unlearn.api import compare_logits
+from unlearn.comparison.flags import badness
 from unlearn.comparison.memory import MEMORY, SHIFT
-from unlearn.comparison.result import NOISE_FLOOR, Row
+from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.comparison.scoring import Resampling
 from unlearn.metrics.statistics import logit_margin
 from unlearn.problem import UnlearningProblem
@@ -282,6 +283,10 @@ CHEATS: Mapping[str, Callable[[Bank], Made]] = {
     "halved spread": _halved_spread,
 }
 
+# Answers whose mean and variance are right on every example, and which still vary with the model's
+# own test answers: no number and no flag tells them from forgetting at 32 models.
+NOT_EXPOSED = ("margins shifted, noise added",)
+
 
 def compared(
     bank: Bank,
@@ -316,14 +321,10 @@ def exposed_by(results: Results, label: str) -> dict[str, list[str]]:
         if number is None or not quantity.headline or number.as_retrained is not False:
             continue
         kind = {MEMORY: "memory", SHIFT: "shift"}.get(f"{key.split(':')[0]}:", "total")
-        if kind != "total" or _worse(row, floor, key, quantity.better):
+        worse = badness(number.value, quantity) > badness(floor.numbers[key].value, quantity)
+        if kind != "total" or worse:
             found[kind].append(quantity.label)
     return found
-
-
-def _worse(row: Row, floor: Row, key: str, better: str) -> bool:
-    higher = row.numbers[key].value > floor.numbers[key].value
-    return not higher if better == "higher" else higher
 
 
 def table(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -346,6 +347,8 @@ def table(documents: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", type=int, nargs="+", default=[16, 32])
+    parser.add_argument("--evaluations", nargs="+", default=list(EVALUATIONS))
+    parser.add_argument("--replicates", type=int, default=DEFAULT.models)
     parser.add_argument("--table", type=Path, help="print this file and train nothing")
     parser.add_argument("--bank", type=Path, help="outputs of a store of digits models")
     parser.add_argument("--json", type=Path)
@@ -357,7 +360,9 @@ def main() -> None:
         bank = stored(arguments.bank, max(arguments.models))
         documents = []
         for models in arguments.models:
-            results = compared(bank.take(models))
+            resampling = replace(DEFAULT, models=arguments.replicates)
+            names = tuple(CHEATS)
+            results = compared(bank.take(models), names, resampling, arguments.evaluations)
             found = {label: exposed_by(results, label) for label in [*CHEATS, HONEST]}
             values = {
                 label: {
@@ -370,7 +375,12 @@ def main() -> None:
             documents.append({"models": models, "exposed": found, "values": values})
             print(table(documents[-1:]), flush=True)
             if arguments.json is not None:
-                content = {"environment": environment(), "tables": documents}
+                content = {
+                    "environment": environment(),
+                    "evaluations": arguments.evaluations,
+                    "replicates": arguments.replicates,
+                    "tables": documents,
+                }
                 arguments.json.write_text(json.dumps(content, indent=1) + "\n")
     else:
         documents = json.loads(arguments.table.read_text())["tables"]

@@ -4,7 +4,16 @@ import pytest
 import torch
 from support.compose import compose_job
 
-from benchmarks.cheats import CHEATS, HONEST, compared, exposed_by, trained, with_margins
+from benchmarks.cheats import (
+    CHEATS,
+    HONEST,
+    NOT_EXPOSED,
+    compared,
+    exposed_by,
+    trained,
+    with_margins,
+)
+from unlearn.comparison.flags import INCOHERENT
 from unlearn.comparison.scoring import Resampling
 from unlearn.metrics.statistics import logit_margin
 from unlearn.programs.composing import problem_of
@@ -26,7 +35,7 @@ def results(bank):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cheat", CHEATS)
+@pytest.mark.parametrize("cheat", [cheat for cheat in CHEATS if cheat not in NOT_EXPOSED])
 def test_every_cheat_is_exposed(cheat, results):
     found = exposed_by(results, cheat)
     assert any(found.values()), f"{cheat} passes for forgetting"
@@ -44,6 +53,7 @@ def test_truly_retrained_models_are_not(results):
         ("copied bank", "16 of 16 equal a retrained model"),
         ("half copied", "8 of 16 equal a retrained model"),
         ("half do nothing", "8 of 16 equal the original"),
+        ("retrained margins painted", INCOHERENT),
     ],
 )
 def test_what_equals_known_models_is_counted(cheat, flag, results):

@@ -152,6 +152,16 @@ def test_better_than_retrained_models_are_to_each_other_is_no_forgetting():
     assert flags_of_numbers(worse, floor, QUANTITIES) == []
 
 
+def test_an_attack_asked_the_wrong_way_round_tells_as_much():
+    key = "rmia/auc"
+    quantities = {key: Quantity("RMIA AUC", "closer", 0.5, headline=True)}
+    floor = row(rmia__auc=(0.6, None))
+    assert flags_of_numbers(row(rmia__auc=(0.1, False)), floor, quantities) == []
+    assert flags_of_numbers(row(rmia__auc=(0.51, False)), floor, quantities) == [
+        "better than the noise floor: RMIA AUC"
+    ]
+
+
 def test_an_epsilon_that_cannot_be_computed_is_no_small_one():
     examples = torch.tensor([math.nan] * 6 + [1.0] * 94)
     found = flags_of_numbers(replace(row(), examples={"epsilon_hat": examples}), row(), QUANTITIES)

@@ -10,7 +10,7 @@ from unlearn.report.fitting import fitting
     [
         ([3, 3, 3], 9, [3]),
         ([3, 3, 3, 3], 9, [2, 2]),
-        ([1] * 7, 3, [3, 3, 1]),
+        ([1] * 7, 3, [3, 2, 2]),
         ([1, 1, 1, 9], 9, [3, 1]),  # even pieces would be too wide
         ([20, 1], 9, [1, 1]),
         ([], 9, []),

@@ -6,7 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unlearn.comparison.flags import flags_of_bank, flags_of_numbers, flags_of_outputs
+from unlearn.comparison.flags import (
+    flags_of_bank,
+    flags_of_coherence,
+    flags_of_numbers,
+    flags_of_outputs,
+)
 from unlearn.comparison.groups import Group
 from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.pairs import marked, paired_comparisons
@@ -70,15 +75,13 @@ def compare_groups(
         rows.append(maker.row(once, control and control.distinct(), rows[0], flags))
     quantities = quantities_of(yardstick, rows)
     headline = [key for key, quantity in quantities.items() if quantity.headline]
-    rows = marked(rows, headline, resampling.level)
-    floor = rows[0]
-    rows = [
-        floor,
-        *(
-            replace(row, flags=(*row.flags, *flags_of_numbers(row, floor, quantities)))
-            for row in rows[1:]
-        ),
-    ]
+    scored = marked(rows, headline, resampling.level)
+    floor = scored[0]
+    rows = [floor]
+    for row, group in zip(scored[1:], groups, strict=True):
+        looks = flags_of_numbers(row, floor, quantities)
+        fits = flags_of_coherence(row, group.distinct(), yardstick)
+        rows.append(replace(row, flags=(*row.flags, *looks, *fits)))
     own = {
         f"{name}/{quantity}"
         for name, evaluation in yardstick.of_populations.items()

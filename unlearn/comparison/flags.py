@@ -16,14 +16,19 @@ from unlearn.comparison.result import Number, Row
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.evals.base import Quantity
 from unlearn.metrics.bimodality import FEWEST_MODELS, bimodality, weakest_margins
-from unlearn.metrics.statistics import logit_scaled_confidence
+from unlearn.metrics.coherence import FEWEST_MODELS as ENOUGH_FOR_COHERENCE
+from unlearn.metrics.coherence import coherence
+from unlearn.metrics.statistics import logit_margin, logit_scaled_confidence
 from unlearn.storage.predictions import BySplit, Population, Predictions
 
 EQUALS_ORIGINAL = "equals the original"
 COLLAPSED = "collapsed"
+INCOHERENT = "forget answers do not fit the test answers"
 # Shares of the way from the original to a retrained model, and of the retrained models' spread.
 _UNMOVED, _FLAT = 0.01, 0.01
 _COPIED = 0.1  # share of the smallest distance between two retrained models
+# Retrained models' margins have longer tails than the normal ones of the test.
+_CHANCE, _FAR_MORE = 1e-3, 4.0
 _HARDLY = 0.25  # of what the other group of models moved
 ORIGINALS = 8  # original models that retrained ones are held against
 FALSE_ALARM = 0.01  # probability of calling one population of models two groups
@@ -174,6 +179,32 @@ def _copies(models: Sequence[BySplit], retrained: Sequence[BySplit], classificat
     return int((nearest <= _COPIED * apart).sum())
 
 
+def flags_of_coherence(row: Row, group: Group, yardstick: Yardstick) -> list[str]:
+    """Whether forget answers follow the test answers as a retrained model's do.
+
+    Answers put in place of a model's own have the right distribution on every forget example and do
+    not vary with the rest of the model. Asked only where no number is told apart from retraining:
+    a method that changes some of its models much more than others makes such answers too.
+    """
+    kinds = [[m.read() for m in models] for models in (yardstick.retrained, group.members)]
+    alike = all(
+        number.as_retrained is not False
+        for key, number in row.numbers.items()
+        if not key.startswith((MEMORY, SHIFT))
+    )
+    enough = min(map(len, kinds)) >= ENOUGH_FOR_COHERENCE
+    classification = yardstick.problem.task.is_classification
+    if group.kind == "do-nothing" or not (alike and enough and classification):
+        return []
+    margins = [
+        torch.stack([logit_margin(*model[split].pair) for model in kind])
+        for kind in kinds
+        for split in ("forget", "test")
+    ]
+    found = coherence(*margins)
+    return [INCOHERENT] if found.p_value <= _CHANCE and found.ratio >= _FAR_MORE else []
+
+
 def _two_groups(group: Group, yardstick: Yardstick, ways: Sequence[float]) -> list[str]:
     """Whether the models are of two kinds: by how far each moved, with its original at hand, and by
     what each still knows of the forget set."""
@@ -213,8 +244,8 @@ def flags_of_numbers(row: Row, floor: Row, quantities: Mapping[str, Quantity]) -
         if number.as_retrained is False
         and key in floor.numbers
         and _measures_distance(key, number)
-        and _badness(number.value, quantities[key])
-        < _badness(floor.numbers[key].value, quantities[key])
+        and badness(number.value, quantities[key])
+        < badness(floor.numbers[key].value, quantities[key])
     ]
     if better:
         found.append(f"better than the noise floor: {', '.join(better)}")
@@ -233,7 +264,14 @@ def _measures_distance(key: str, number: Number) -> bool:
     return not key.startswith((MEMORY, SHIFT))
 
 
-def _badness(value: float, quantity: Quantity) -> float:
+def badness(value: float, quantity: Quantity) -> float:
+    """How far a number is from what is best, lower is better.
+
+    The AUC of an attack that is asked the wrong way round tells as much below its ideal as above;
+    an accuracy does not, where nothing can be known it falls below by chance.
+    """
+    if quantity.better == "closer" and quantity.ideal is not None and quantity.unit != "%":
+        return abs(value - quantity.ideal)
     return -value if quantity.better == "higher" else value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
 
 def fitting(widths: Mapping[str, float], room: float) -> list[list[str]]:
@@ -22,7 +23,7 @@ def fitting(widths: Mapping[str, float], room: float) -> list[list[str]]:
         pieces[-1].append(name)
     if not pieces:
         return []
-    size = -(-len(widths) // len(pieces))
-    names = list(widths)
-    even = [names[i : i + size] for i in range(0, len(names), size)]
+    count, more = divmod(len(widths), len(pieces))
+    rest = iter(widths)
+    even = [list(islice(rest, count + (i < more))) for i in range(len(pieces))]
     return even if all(sum(widths[n] for n in piece) <= room for piece in even) else pieces

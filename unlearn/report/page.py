@@ -108,8 +108,8 @@ def _cell(report: ComparisonReport, row: Row, key: str, best: bool) -> str:
     value = "" if math.isnan(number.value) else str(number.value).replace("inf", "Infinity")
     interval = interval_text(number, quantity)
     words = f"<span{' class=best' if best else ''}>{text(number.value, quantity)}</span>"
-    small = " ".join(filter(None, [interval, marks_text(number)]))
-    inner = words + (f"<small>{small}</small>" if small else "")
+    small = filter(None, [interval, marks_text(number)])
+    inner = words + "".join(f"<small>{part}</small>" for part in small)
     return (
         f'<td data-name="{escape(heading(quantity))}" data-value="{value}" '
         f'title="{escape(number.note)}"><span>{inner}</span></td>'
