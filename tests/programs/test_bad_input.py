@@ -5,7 +5,6 @@ The programs run in this process, through the same door as from a shell.
 
 import contextlib
 import io
-import os
 import sys
 
 import pytest
@@ -267,8 +266,9 @@ def test_a_mistake_is_one_line(program, overrides, named, tmp_path, monkeypatch)
         sys, "argv", [f"{program}.py", *quick(program, overrides), *overrides.split()]
     )
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    for name in ("HYDRA_FULL_ERROR", "GOMP_SPINCOUNT"):  # set by the programs: restored afterwards
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     out, err = io.StringIO(), io.StringIO()
     with (
         pytest.raises(SystemExit) as ended,
