@@ -58,7 +58,7 @@ def compare_groups(
         controls: for labels of groups, the same method's models that never saw the forget set.
     """
     controls = controls or {}
-    maker = RowMaker(yardstick, retrained, resampling)
+    maker = RowMaker(yardstick, retrained, resampling, memory=bool(controls))
     rows = [replace(maker.noise_floor(), flags=flags_of_bank(retrained, groups, yardstick))]
     for group in groups:
         log.info(

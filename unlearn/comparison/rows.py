@@ -39,10 +39,15 @@ class RowMaker:
         yardstick: problem and evaluations.
         retrained: the bank of retrained models.
         resampling: replicates and level.
+        memory: give memory and shift of retraining and of doing nothing too, which need no control
+            runs; without control runs of any method they would stand alone.
     """
 
-    def __init__(self, yardstick: Yardstick, retrained: Group, resampling: Resampling):
+    def __init__(
+        self, yardstick: Yardstick, retrained: Group, resampling: Resampling, memory: bool = True
+    ):
         self.yardstick, self.resampling, self.group = yardstick, resampling, retrained
+        self.memory = memory
         everyone = population(retrained, yardstick.problem)
         half = len(retrained) // 2
         self.reference = everyone.take(range(0, 2 * half, 2) if half else range(len(retrained)))
@@ -59,6 +64,8 @@ class RowMaker:
             _runs(self.group, metrics),
         )
         row = self._with_populations(row, self.floor_models, FLOOR)
+        if not self.memory:
+            return row
         # One half takes the place of unlearned models, the other that of control models.
         return self._with_memory(row, self.reference, REFERENCE, self.floor_models, FLOOR)
 
@@ -86,7 +93,7 @@ class RowMaker:
         )
         unlearned, key = population(group, self.yardstick.problem), draw_key(group)
         row = self._with_populations(row, unlearned, key)
-        if kind == "do-nothing":
+        if kind == "do-nothing" and self.memory:
             row = self._with_memory(row, unlearned, key, self.floor_models, FLOOR)
         elif control is not None:
             models = population(control, self.yardstick.problem)

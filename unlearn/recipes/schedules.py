@@ -27,7 +27,8 @@ def check_values(optimizer: Callable[..., Any], scheduler: Callable[..., Any] | 
         UserError: naming the value.
     """
     own, schedule = getattr(optimizer, "keywords", {}), getattr(scheduler, "keywords", {})
-    for where, values in (("optimizer", own), ("scheduler", schedule)):
+    # The schedule first: the optimizer may quote it.
+    for where, values in (("scheduler", schedule), ("optimizer", own)):
         for key, value in values.items():
             for number in value if isinstance(value, list | tuple) else [value]:
                 low = isinstance(number, int | float) and not 0 <= number < math.inf

@@ -17,10 +17,13 @@ from unlearn.report.numbers import DAGGER
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#A5AA99")
 MARKERS = "oD^vP*X<"
 LEGEND = 40  # characters of a line of a legend
+LINE = 0.18  # inches of a line of a legend
 
 
 def figure_of(report: ComparisonReport, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
+    # A legend of many rows must not leave the axes a strip.
+    height = 4.2 + LINE * math.ceil(len(report.rows) / 2)
+    figure = Figure(figsize=(6.4, max(5.0, height)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(f"{title}{synthetic_mark(report)}", fontsize=11)
@@ -37,7 +40,9 @@ def styled(report: ComparisonReport) -> list[tuple[Row, str, str]]:
     styled, number = [], 0
     for row in report.rows:
         if row.kind == "method":
-            styled.append((row, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]))
+            # No pair of colour and marker comes twice among as many rows as there are pairs.
+            marker = MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+            styled.append((row, COLOURS[number % len(COLOURS)], marker))
             number += 1
         else:
             styled.append((row, "black" if row.kind == "noise floor" else "0.5", "s"))
@@ -56,7 +61,7 @@ def legend_below(axes: Axes) -> None:
     flagged = any(DAGGER in label for label in labels)
     axes.legend(
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.14),
+        bbox_to_anchor=(0.5, -0.17),
         ncols=2 if len(labels) > 3 else 1,
         fontsize=8,
         frameon=False,

@@ -29,14 +29,20 @@ class TrainerSettings:
     """
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: str = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     channels_last: bool = False
     compile: bool = False
     resident_gb: float = 8.0
     workers: int = 2
     devices: int = 1
     num_nodes: int = 1
-    strategy: str = "auto"
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
+
+    def __post_init__(self) -> None:
+        least = {"resident_gb": 0, "workers": 0, "devices": 1, "num_nodes": 1}
+        for key, low in least.items():
+            if getattr(self, key) < low:
+                raise UserError(f"trainer.{key} must be at least {low}, got {getattr(self, key)}")
 
     @property
     def device(self) -> torch.device:
@@ -60,7 +66,7 @@ class TrainerSettings:
             devices=self.devices,
             num_nodes=self.num_nodes,
             strategy=self.strategy,
-            precision=self.precision,  # type: ignore[arg-type]
+            precision=self.precision,
             max_epochs=max_epochs,
             limit_train_batches=1.0 if max_epochs else 0,
             reload_dataloaders_every_n_epochs=1,
