@@ -38,7 +38,9 @@ def main(readme: Path) -> None:
     names: dict = {
         "__name__": "cells",
         "net": trained(TensorDataset(x[:1400], y[:1400]), 0),
-        "retrained_models": [trained(retain, seed) for seed in (1, 2)],
+        "eight_nets": [trained(TensorDataset(x[:1400], y[:1400]), seed) for seed in range(1, 9)],
+        "retrained_net": trained(retain, 100),
+        "sixteen_nets": [trained(retain, 100 + seed) for seed in range(16)],
         "forget_data": forget,
         "retain_data": retain,
         "test_data": test,

@@ -1,8 +1,7 @@
 """OmegaConf resolvers with which the configs look at their own groups.
 
-`${tuned:METHOD,DATASET,MODEL,FORGET}` is the file of the group `tuned` that names a problem, and
-`${choices:CHOSEN}` lists the groups for
-`--help`.
+`${tuned:METHOD,DATASET,MODEL,FORGET}` is the file of the group `tuned` that names a problem. For
+`--help`, `${choices:CHOSEN}` lists the groups and `${program:NAME}` is how a program is started.
 
 Hydra imports `hydra_plugins` before it composes anything: in the programs, in tests, and in every
 process of a sweep. Both look through Hydra's search path, so a folder of one's own (`--config-dir`)
@@ -17,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import OmegaConf
 
-from unlearn.errors import UserError
+from unlearn.errors import UserError, program
 
 NOTHING = "none"  # an option that there is not: the defaults list calls the group optional
 COLUMNS = 80
@@ -84,3 +83,4 @@ def choices(chosen: Mapping[str, Any]) -> str:
 
 OmegaConf.register_new_resolver("tuned", tuned, replace=True)
 OmegaConf.register_new_resolver("choices", choices, replace=True)
+OmegaConf.register_new_resolver("program", program, replace=True)

@@ -124,6 +124,8 @@ def evaluate_model(
     Raises:
         UserError: anything that cannot be used, naming the argument.
     """
+    if not isinstance(net, nn.Module):
+        raise UserError(f"net must be a torch.nn.Module, got {type(net).__name__}")
     given = GivenModels({"model": net}, retrained, original, name="net")
     problem = _problem(given, forget, retain, test, memory_gb, fresh)
     asked = ChosenEvaluations.of(problem, eval)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 INSTALLED = (Path(__file__).parent / "conf").is_dir()
-COMMANDS = {"train": "unlearn-train", "unlearn": "unlearn-run", "evaluate": "unlearn-evaluate"}
+PROGRAMS = {"train": "unlearn-train", "unlearn": "unlearn-run", "evaluate": "unlearn-evaluate"}
 
 
 class UserError(Exception):
@@ -17,6 +17,6 @@ class UnsupportedProblem(UserError):
     """The method is not made for this problem. A sweep over all methods counts it as refused."""
 
 
-def command(program: str) -> str:
+def program(name: str) -> str:
     """How a user of this copy starts `train`, `unlearn` or `evaluate`: a checkout has scripts."""
-    return COMMANDS[program] if INSTALLED else f"python {program}.py"
+    return PROGRAMS[name] if INSTALLED else f"python {name}.py"

@@ -82,6 +82,39 @@ def test_copies_of_retrained_models_are_counted(problem):
     assert flags_of_outputs(models, measured) == ["1 of 2 equal a retrained model"]
 
 
+def test_copies_with_a_little_noise_are_copies(problem):
+    bank = [answers(problem, seed) for seed in range(1, 5)]
+    measured = yardstick(problem, answers(problem, 0, forget=9), bank)
+    noisy = {n: replace(p, logits=p.logits + 0.01 * p.logits.cos()) for n, p in bank[2].items()}
+    models = group([member(noisy, 0), member(answers(problem, 7), 1)])
+    assert flags_of_outputs(models, measured) == ["1 of 2 equal a retrained model"]
+
+
+def test_models_that_did_nothing_are_counted(problem):
+    original = answers(problem, 0, forget=9)
+    measured = yardstick(problem, original, [answers(problem, seed) for seed in (1, 2)])
+    models = group([member(answers(problem, 7), 0), member(original, 1), member(original, 2)])
+    assert flags_of_outputs(models, measured) == ["2 of 3 equal the original"]
+
+
+def test_models_that_did_next_to_nothing_are_two_groups(problem):
+    """A tenth of the way and the whole way, with the same margins on the forget set."""
+    original = answers(problem, 0)
+    measured = yardstick(problem, original, [answers(problem, seed) for seed in (1, 2)])
+
+    def moved(seed: int, share: float) -> Member:
+        goal = answers(problem, seed)
+        logits = {n: torch.lerp(original[n].logits, goal[n].logits, share) for n in goal}
+        return member({n: replace(p, logits=logits[n]) for n, p in goal.items()}, seed)
+
+    whole = [moved(seed, 0.9 + seed / 1000) for seed in range(20, 28)]
+    barely = [moved(seed, 0.08 + seed / 1000) for seed in range(30, 38)]
+    assert flags_of_outputs(group(whole), measured) == []
+    assert flags_of_outputs(group([*whole, *barely]), measured) == [
+        "two groups of models (8 and 8)"
+    ]
+
+
 def test_models_of_two_kinds_are_named(problem):
     measured = yardstick(problem, answers(problem, 99, forget=9), [answers(problem, 98)])
     forgetful = [member(answers(problem, seed), seed) for seed in range(8)]
@@ -117,6 +150,16 @@ def test_better_than_retrained_models_are_to_each_other_is_no_forgetting():
     worse = row(u_lira__accuracy=(0.7, False), forgetting_quality__score=(0.1, False))
     assert flags_of_numbers(chance, floor, QUANTITIES) == []
     assert flags_of_numbers(worse, floor, QUANTITIES) == []
+
+
+def test_an_attack_asked_the_wrong_way_round_tells_as_much():
+    key = "rmia/auc"
+    quantities = {key: Quantity("RMIA AUC", "closer", 0.5, headline=True)}
+    floor = row(rmia__auc=(0.6, None))
+    assert flags_of_numbers(row(rmia__auc=(0.1, False)), floor, quantities) == []
+    assert flags_of_numbers(row(rmia__auc=(0.51, False)), floor, quantities) == [
+        "better than the noise floor: RMIA AUC"
+    ]
 
 
 def test_an_epsilon_that_cannot_be_computed_is_no_small_one():

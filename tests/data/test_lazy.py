@@ -204,6 +204,24 @@ def test_large_data_are_streamed_and_never_held():
     assert torch.equal(torch.cat([batch.x for batch in batches]), FLOATS)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_accelerators_get_streamed_batches(workers):
+    """Where a table does not fit an accelerator, processes gather batches; so for these tables."""
+    found = table(Items(flipped), redraw=True)
+    loader = Loader(Split.of(found, torch.arange(COUNT)), 5, torch.device("meta"), workers=workers)
+    assert not loader.resident
+    loader = Loader(Split.of(found, torch.arange(COUNT)), 5, CPU, workers=workers)
+    loader.resident = False  # as above, with tensors that have values
+    passes = [torch.cat([batch.x for batch in loader]) for _ in range(4)]
+    for one in passes:
+        same = [
+            torch.equal(a, b) or torch.equal(a, b.flip(-1))
+            for a, b in zip(one, FLOATS, strict=True)
+        ]
+        assert all(same)
+    assert not all(torch.equal(passes[0], one) for one in passes[1:])
+
+
 def test_several_datasets_follow_each_other_in_any_order_of_rows():
     parts = [
         Examples(TensorDataset(FLOATS[:4], torch.tensor(LABELS[:4])), "retain", torch.float32),

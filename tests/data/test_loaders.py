@@ -91,11 +91,12 @@ def test_pairs_have_no_short_side() -> None:
 
 
 def test_processes_share_a_spread_batch() -> None:
-    parts = [
-        [len(b.y) for b in Loader(split(9), 8, CPU, last_batch="spread", share=(rank, 2))]
-        for rank in range(2)
-    ]
+    parts, read = [], []
+    for rank in range(2):
+        how = {"last_batch": "spread", "share": (rank, 2), "count": read.append}
+        parts.append([len(batch.y) for batch in Loader(split(9), 8, CPU, **how)])
     assert parts == [[3, 2], [2, 2]]
+    assert read == [5, 4, 5, 4]  # every process knows what all of them read
 
 
 def problem() -> UnlearningProblem:

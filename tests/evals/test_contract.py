@@ -6,27 +6,17 @@ import math
 
 import pytest
 import torch
+from support.answers import answers, bank
 from support.compose import compose_job, options
 
 from unlearn.evals.base import Evaluation, Outputs
 from unlearn.programs.composing import evaluations_of, problem_of
-from unlearn.storage.predictions import Population, Predictions
+from unlearn.storage.predictions import Population
 
 COSTS = {
     "seconds": 1.0, "steps": 3, "examples_read": 5, "operations": 7, "peak_memory": 2**20,
     "device": "here", "trained_at_once": 1,
 }  # fmt: skip
-
-
-def predictions(problem, seed: int):
-    """Answers of an imaginary model: noise, and the more of the truth the more it learned."""
-    generator = torch.Generator().manual_seed(seed)
-    found = {}
-    for name, split in problem.splits.items():
-        noise = torch.randn(len(split), problem.task.num_outputs, generator=generator)
-        noise[torch.arange(len(split)), split.targets] += 3.0
-        found[name] = Predictions(noise, split.targets, split.index)
-    return found
 
 
 def evaluations(name: str, home) -> dict[str, Evaluation]:
@@ -50,9 +40,9 @@ def test_evaluation_keeps_the_contract(name, home):
             numbers = compare(evaluation, problem)
         else:
             outputs = Outputs(
-                predictions(problem, 0),
-                predictions(problem, 1),
-                [predictions(problem, 2)],
+                answers(problem, 0),
+                answers(problem, 1),
+                [answers(problem, 2)],
                 COSTS,
                 [COSTS],
                 problem.fresh_network(1).state_dict(),
@@ -69,7 +59,7 @@ def compare(evaluation: Evaluation, problem) -> dict[str, float]:
     """Numbers of two populations of the smallest size the evaluation accepts."""
     size = evaluation.min_models
     sides = [
-        Population.of({str(s): predictions(problem, start + s) for s in range(size)})
+        Population.of({str(s): answers(problem, start + s) for s in range(size)})
         for start in (0, 100)
     ]
     comparison = evaluation.compare(*sides, problem)
@@ -83,9 +73,9 @@ def test_numbers_do_not_depend_on_what_else_is_on(home):
     everything = compose_job("eval=full", "logger=none", home=home)
     problem = problem_of(everything)
     outputs = Outputs(
-        predictions(problem, 0),
-        predictions(problem, 1),
-        [predictions(problem, 2)],
+        answers(problem, 0),
+        answers(problem, 1),
+        [answers(problem, 2)],
         COSTS,
         [COSTS],
         problem.fresh_network(1).state_dict(),
@@ -100,3 +90,16 @@ def test_numbers_do_not_depend_on_what_else_is_on(home):
         torch.manual_seed(17)
         alone = evaluations(name, home)[name].compute(outputs, problem, net)
         assert alone == numbers
+
+
+@pytest.mark.parametrize("name", options("eval"))
+def test_reduced_populations_give_the_same_numbers(name, problem):
+    job = compose_job(f"eval={name}", "logger=none")
+    one, other = bank(problem, 0), bank(problem, 50, forget=4)
+    for key, evaluation in evaluations_of(job, problem).items():
+        if not evaluation.min_models:
+            continue
+        whole = evaluation.compare(other, one, problem).values
+        reduced = (evaluation.reduced(p, problem) for p in (other, one))
+        again = evaluation.compare(*reduced, problem).values
+        assert again == pytest.approx(dict(whole), rel=1e-9, nan_ok=True), key

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from support.compose import compose_job
 
-from unlearn.comparison.groups import method_groups
+from unlearn.comparison.runs import method_groups
 from unlearn.errors import UserError
 from unlearn.programs.composing import problem_of, references_of
 from unlearn.programs.unlearn import unlearn
@@ -89,7 +89,7 @@ def test_a_replaced_file_is_a_new_run_in_place_of_the_old_one(home, runs):
         True,
     ]
     found = references_of(job(home, f"{folder}/*.safetensors"))
-    groups, _ = method_groups(home / "runs", found.problem, found.retain_examples)
+    groups = method_groups(home / "runs", found.problem, found.retain_examples).groups
     ours = {group.label: group for group in groups if group.kind == "method"}
     assert len(ours) == 2, "two sets of files are two rows"
     [row] = [group for label, group in ours.items() if "replaced" in label]

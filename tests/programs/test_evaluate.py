@@ -18,7 +18,7 @@ from unlearn.programs.train import train
 from unlearn.programs.unlearn import unlearn
 
 QUICK = ("recipe.epochs=2", "trainer=cpu", "logger=none")
-FEW = ("bootstrap.models=10", "bootstrap.examples=50")
+FEW = ("resampling.models=10", "resampling.examples=50")
 
 
 def job_of(program: str, home: Path, *overrides: str) -> Job:
@@ -31,13 +31,14 @@ def compare(home: Path, *overrides: str) -> ComparisonReport:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """Sixteen retrained models, eight runs with an original each, three runs of one original."""
+    """Sixteen retrained models, eight runs with an original each, three and two of one original."""
     folder = tmp_path_factory.mktemp("home")
     train(compose_job(*QUICK[:2], "seeds=16", program="train", home=folder))
     bank = ("method=finetune", "seeds=8", "original_seed=seed", "table=false", "eval=standard")
     unlearn(job_of("unlearn", folder, *bank))
-    few = ("method=ssd", "seeds=3", "table=false", "eval=accuracy")
-    unlearn(job_of("unlearn", folder, *few))
+    few = ("table=false", "eval=accuracy")
+    unlearn(job_of("unlearn", folder, "method=neggrad", "seeds=3", *few))
+    unlearn(job_of("unlearn", folder, "method=ssd", "seeds=2", *few))  # without chance: one model
     return folder
 
 
@@ -48,28 +49,44 @@ def report(home) -> ComparisonReport:
 
 def test_rows(report):
     labels = {row.label: row for row in report.rows}
-    assert list(labels) == [NOISE_FLOOR, "original", "finetune", "ssd"]
-    assert [len(row.runs) for row in report.rows] == [16, 8, 8, 3]
-    assert labels["finetune"].starts == "each" and labels["ssd"].starts == "one"
+    assert list(labels) == [NOISE_FLOOR, "original", "finetune", "neggrad", "ssd"]
+    assert [len(row.runs) for row in report.rows] == [16, 8, 8, 3, 1]
+    assert labels["finetune"].starts == "each" and labels["neggrad"].starts == "one"
+
+
+def test_runs_without_chance_on_one_original_are_one_model(report):
+    assert "2 runs, 1 different" in report.rows[4].flags
+    assert any("share one original model: neggrad, ssd" in note for note in report.notes)
 
 
 def test_populations_use_as_many_models_as_the_noise_floor(report):
     for row in report.rows[:3]:
         assert row.numbers["u_lira/accuracy"].n == 8
         assert row.numbers["forgetting_quality/score"].protocol == "competition, delta 1e-05"
-    floor = report.rows[0].numbers["u_lira/accuracy"]
-    assert floor.over_models.low <= 0.5 <= floor.over_models.high
+    floor = report.rows[0].numbers
+    assert floor["u_lira/auc"].over_models.low <= 0.5 <= floor["u_lira/auc"].over_models.high
+    too_few = floor["u_lira/accuracy"].over_models
+    assert np.isnan(too_few.low) and "it takes 16 models" in too_few.note
+
+
+def test_what_a_number_is_not_told_apart_from(report):
+    finetune = report.rows[2].numbers
+    assert finetune["u_lira/accuracy"].as_retrained is not None
+    assert finetune["accuracy/test"].as_nothing is not None
+    assert finetune["cost/seconds"].as_nothing is None  # no matter of chance
+    assert report.rows[0].numbers["u_lira/accuracy"].as_retrained is None
+    assert report.rows[1].numbers["u_lira/accuracy"].as_nothing is None
 
 
 def test_too_few_models_give_no_number_but_the_line_that_makes_them(report):
-    ssd = report.rows[3].numbers
-    assert np.isnan(ssd["klom/mean"].value) and "8 are needed" in ssd["klom/mean"].note
-    assert not np.isnan(ssd["tug_of_war/score"].value)  # it needs two models only
-    note = next(n for n in report.notes if n.startswith("No number (-): ssd has 3 models"))
+    few = report.rows[3].numbers
+    assert np.isnan(few["klom/mean"].value) and "8 are needed" in few["klom/mean"].note
+    assert not np.isnan(few["tug_of_war/score"].value)  # it needs two models only
+    note = next(n for n in report.notes if n.startswith("No number (-): neggrad has 3 models"))
     assert "klom (its authors used 100)" in note
     command = note.split("python ")[1]
     assert command.startswith("unlearn.py") and command.endswith("seeds=8")
-    assert "method=ssd" in command and "recipe.epochs=2" in command and "eval=" not in command
+    assert "method=neggrad" in command and "recipe.epochs=2" in command and "eval=" not in command
 
 
 def test_numbers_of_single_models_are_those_of_the_records(home, report):
@@ -96,12 +113,15 @@ def test_an_evaluation_changes_no_other_number(home, report):
             assert number.value == full.numbers[key].value or np.isnan(number.value)
 
 
-def test_pairs_are_corrected_and_of_rows_that_start_alike(report):
+def test_pairs_are_corrected_and_of_rows_with_as_many_models(report):
     assert report.pairs and all(p.p_holm >= p.p_value for p in report.pairs)
-    over_seeds = {(p.first, p.second) for p in report.pairs if p.difference.over == "seeds"}
-    assert over_seeds == {("original", "finetune")}
-    klom = [p for p in report.pairs if p.metric == "klom/mean"]
-    assert [(p.first, p.second, p.pairs) for p in klom] == [("original", "finetune", 144)]
+    klom = {(p.first, p.second): p.n for p in report.pairs if p.metric == "klom/mean"}
+    assert klom == {
+        (NOISE_FLOOR, "original"): 8,
+        (NOISE_FLOOR, "finetune"): 8,
+        ("original", "finetune"): 8,
+    }
+    assert not [p for p in report.pairs if p.metric.startswith("cost/")]
 
 
 def test_the_program_writes_everything_and_repeats_itself(home, capsys):
@@ -115,7 +135,7 @@ def test_the_program_writes_everything_and_repeats_itself(home, capsys):
     assert {"forgetting_and_utility.png", "worst_forgotten.svg"} <= names
     first = (folder / "results.csv").read_text()
     lines = list(csv.DictReader(first.splitlines()))
-    assert sum(li["method"] == "ssd" and li["metric"] == "nomus/score" for li in lines) == 3 + 1
+    assert sum(li["method"] == "neggrad" and li["metric"] == "nomus/score" for li in lines) == 3 + 1
     examples = np.load(folder / "examples.npz")
     for name in ("klom", "epsilon_hat", "epsilon", "u_lira"):
         assert examples[f"finetune/{name}"].shape == examples["index"].shape == (144,)

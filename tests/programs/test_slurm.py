@@ -16,7 +16,7 @@ pytestmark = [
         bool(slurm_node.missing()), reason=f"no SLURM here: {slurm_node.missing()} not installed"
     ),
 ]
-QUICK = ("recipe.epochs=1", "trainer=cpu")
+QUICK = ("recipe.epochs=1", "trainer=cpu", "references.retrained=1")
 CLUSTER = (
     "launcher=slurm",
     "logger=none",

@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -14,15 +15,17 @@ import numpy as np
 import pytest
 import torch
 from support.compose import compose_job
-from support.reports import number, row, small_report
+from support.reports import number, row, small_report, told_apart
 
 from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.errors import UserError
+from unlearn.evals.base import Quantity
 from unlearn.programs.composing import problem_of
+from unlearn.report.latex import latex_text
 from unlearn.report.numbers import clear_winner, text
 from unlearn.report.page import page_text
 from unlearn.report.pictures import draw, error_rates, worst
-from unlearn.report.tables import csv_text, latex_text, markdown_text
+from unlearn.report.tables import csv_text, markdown_text
 from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
 
@@ -48,15 +51,15 @@ def test_csv_has_a_line_for_every_run_and_metric_and_one_summary():
 def test_only_a_clear_winner_is_bold():
     report = small_report()
     assert clear_winner(report, "epsilon_hat/median") == "gisa"
-    assert r"\textbf{1.100}" in latex_text(report)
+    assert r"\bfseries 1.100" in latex_text(report)
     overlapping = [
         row(NOISE_FLOOR, "noise floor", 0.98, 0.9),
         row("a", "method", 0.97, 1.0, width=0.2),
         row("b", "method", 0.97, 1.1, width=0.2),
     ]
-    report = small_report(overlapping)
+    report = small_report(overlapping, pairs=())
     assert clear_winner(report, "epsilon_hat/median") is None
-    assert "textbf" not in latex_text(report)
+    assert "bfseries" not in latex_text(report)
 
 
 def test_flagged_methods_never_win():
@@ -66,14 +69,29 @@ def test_flagged_methods_never_win():
         row("b", "method", 0.97, 1.0),
         row("c", "method", 0.97, 2.0),
     ]
-    assert clear_winner(small_report(rows), "epsilon_hat/median") == "b"
+    report = small_report(rows, pairs=(told_apart("c", "b"),))
+    assert clear_winner(report, "epsilon_hat/median") == "b"
+
+
+def test_runs_of_one_original_never_win():
+    rows = [row(NOISE_FLOOR, "noise floor", 0.98, 0.9), row("a", "method", 0.97, 0.5)]
+    rows += [row("b", "method", 0.97, 1.0), row("c", "method", 0.97, 2.0)]
+    report = small_report(
+        [rows[0], replace(rows[1], starts="one"), *rows[2:]],
+        pairs=(
+            told_apart("a", "b"),
+            told_apart("b", "c"),
+        ),
+    )
+    assert clear_winner(report, "epsilon_hat/median") == "b"
 
 
 def test_closer_means_closer_to_retrained_models():
     report = small_report()
     quantities = {"accuracy/test": report.quantities["epsilon_hat/median"].__class__("a", "closer")}
     far, near = row("far", "method", 0.5, 1.0), row("near", "method", 0.9, 1.0)
-    report = small_report([row(NOISE_FLOOR, "noise floor", 0.8, 1.0), far, near])
+    apart = (told_apart("far", "near", "accuracy/test"),)
+    report = small_report([row(NOISE_FLOOR, "noise floor", 0.8, 1.0), far, near], pairs=apart)
     report = type(report)(**{**report.__dict__, "quantities": quantities})
     assert clear_winner(report, "accuracy/test") == "near"
 
@@ -97,6 +115,29 @@ def test_terminal_fits_a_hundred_columns(capsys):
     assert max(len(line) for line in lines if "python " not in line) <= 100
     assert any("python unlearn.py method=scrub seeds=8" in line for line in lines)
     assert "equals the" in " ".join(lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_no_number_and_no_heading_is_cut_at_any_width(width, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, to rich
+    monkeypatch.setenv("COLUMNS", str(width))
+    words = ("a", "of retrain", "forgetting quality", "RMIA accuracy", "memory ε at least", "KLoM")
+    quantities = {f"a/{name}": Quantity(name, "higher", unit="%", headline=True) for name in words}
+    rows = [
+        replace(r, numbers={k: number(0.10123 * (i + 1), 0.02) for i, k in enumerate(quantities)})
+        for r in small_report().rows
+    ]
+    print_comparison(replace(small_report(rows), quantities=quantities))
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    lines = printed.splitlines()
+    assert "…" not in printed and "..." not in printed
+    assert max(len(line) for line in lines if "python " not in line) <= width
+    for i in range(len(words)):
+        value = 10.123 * (i + 1)
+        assert printed.count(f" {value:.1f}") >= len(rows), "a number is missing or cut"
+        assert printed.count(f"{value - 2:.1f}–{value + 2:.1f}") == len(rows)
+    for word in " ".join(words).split():
+        assert re.search(rf"(?<!\w){word}(?!\w)", printed), f"heading {word} is cut"
 
 
 def test_text_of_numbers():
@@ -129,9 +170,12 @@ def test_worst_examples_come_first():
 def test_report_is_written_whole_and_replaced(tmp_path, problem):
     folder = tmp_path / "report"
     report = write_report(small_report(), problem, folder, pictures=False)
-    (folder / "stale.txt").write_text("old")
+    write_report(small_report(), problem, folder)
+    stale = folder / "error_trade_off.png"  # of ours, and not drawn without pictures
+    assert stale.exists()
+    write_report(small_report(), problem, folder, pictures=False)
+    assert not stale.exists()
     report = write_report(small_report(), problem, folder)
-    assert not (folder / "stale.txt").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report"], "something was left aside"
     for name, picture in report.pictures.items():
         assert picture.stat().st_size > 5000, name
@@ -148,6 +192,19 @@ def test_a_folder_with_something_else_is_refused(tmp_path, problem):
     with pytest.raises(UserError, match="paths.report"):
         write_report(small_report(), problem, tmp_path / "report")
     assert (tmp_path / "report" / "thesis.txt").exists()
+
+
+def test_an_older_report_is_replaced_and_nothing_else(tmp_path, problem):
+    folder = tmp_path / "report"
+    write_report(small_report(), problem, folder, pictures=False)
+    (folder / "thesis.tex").write_text("precious")
+    (folder / "chapters").mkdir()
+    write_report(small_report(), problem, folder, pictures=False)
+    assert (folder / "thesis.tex").read_text() == "precious" and (folder / "chapters").is_dir()
+    (folder / "provenance.json").unlink()
+    with pytest.raises(UserError, match="something else"):
+        write_report(small_report(), problem, folder, pictures=False)
+    assert (folder / "results.csv").exists() and (folder / "thesis.tex").exists()
 
 
 def test_pictures_leave_out_what_has_no_numbers(tmp_path, problem):

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from support.compose import compose_job
 
-from unlearn.comparison.groups import method_groups
+from unlearn.comparison.runs import method_groups
 from unlearn.errors import UserError
 from unlearn.metrics.divergence import js
 from unlearn.programs.composing import references_of
@@ -135,12 +135,12 @@ def test_runs_of_another_original_are_no_part_of_a_comparison(tmp_path, caplog):
     for words in ((), (given,)):
         [folder] = unlearn(compose_job(*asked, *words, home=tmp_path))["folders"]
         found = references(tmp_path, *words)
-        groups, _ = method_groups(
+        groups = method_groups(
             tmp_path / "runs",
             found.problem,
             found.retain_examples,
             partial(found.weights, "original"),
-        )
+        ).groups
         [[member]] = [group.members for group in groups]
         kept = read_record(Path(folder)).outputs()["test"].logits
         assert torch.equal(member.read()["test"].logits, kept)
@@ -167,10 +167,11 @@ def test_retrained_models_trained_elsewhere_are_the_bank(tmp_path):
 def test_runs_are_compared_with_retrained_models_trained_elsewhere(tmp_path):
     pattern = saved(tmp_path / "theirs", tmp_path, range(40, 42))
     words = (f"references.retrained_files='{pattern}'", "references.retrained=2")
-    job = compose_job(*SMALL, *words, "method=original", "eval=standard", home=tmp_path)
+    job = compose_job(*SMALL, *words, "method=finetune", "eval=standard", home=tmp_path)
     metrics = unlearn(job)["metrics"]
     found = references_of(job)
-    own = found.outputs("original", 0)["forget"].logits
+    [folder] = unlearn(job)["folders"]
+    own = read_record(Path(folder)).outputs()["forget"].logits
     expected = [js(found.outputs("retrained", seed)["forget"].logits, own) for seed in (0, 1)]
     assert metrics["divergence/forget_js"] == pytest.approx(sum(expected) / 2, rel=1e-12)
     assert metrics["cost/retrain_share"] is None and metrics["cost/seconds"] is not None
@@ -178,5 +179,5 @@ def test_runs_are_compared_with_retrained_models_trained_elsewhere(tmp_path):
     # Other files are other references: what was computed beside the first is not taken for them.
     other = saved(tmp_path / "others", tmp_path, range(50, 52))
     words = (f"references.retrained_files='{other}'", "references.retrained=2")
-    job = compose_job(*SMALL, *words, "method=original", "eval=standard", home=tmp_path)
+    job = compose_job(*SMALL, *words, "method=finetune", "eval=standard", home=tmp_path)
     assert unlearn(job)["metrics"]["divergence/forget_js"] != metrics["divergence/forget_js"]

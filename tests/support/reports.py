@@ -38,7 +38,17 @@ def row(label: str, kind: str, test: float, epsilon: float, width: float = 0.01,
     return Row(label, kind, "each", numbers, runs, examples=examples, scores=scores, **more)
 
 
-def small_report(rows: list[Row] | None = None, synthetic: bool = False) -> ComparisonReport:
+def told_apart(first: str, second: str, metric: str = "epsilon_hat/median") -> Pair:
+    """Two rows that differ by more than chance."""
+    difference = Interval(0.4, 0.1, 0.7, 0.95, "models", 100)
+    return Pair(metric, first, second, difference, 12, 0.01, 0.03, 0.5)
+
+
+def small_report(
+    rows: list[Row] | None = None,
+    synthetic: bool = False,
+    pairs: tuple[Pair, ...] = (told_apart("ssd (alpha=10, dampening=0.5)", "gisa"),),
+) -> ComparisonReport:
     rows = rows or [
         row(NOISE_FLOOR, "noise floor", 0.98, 0.9),
         row("original", "do-nothing", 0.99, 3.0),
@@ -47,7 +57,6 @@ def small_report(rows: list[Row] | None = None, synthetic: bool = False) -> Comp
         row("gisa", "method", 0.96, 1.1),
         row("scrub <few>", "method", 0.90, math.nan),
     ]
-    difference = Interval(0.4, 0.1, 0.7, 0.95, "examples", 100)
     return ComparisonReport(
         name="digits_small_cnn_random_10_percent",
         digest="0123456789abcdef",
@@ -59,8 +68,9 @@ def small_report(rows: list[Row] | None = None, synthetic: bool = False) -> Comp
             "epsilon_hat/median": Quantity("ε̂", "lower", headline=True),
         },
         populations=frozenset({"epsilon_hat/median"}),
+        level=0.95,
         rows=rows,
-        pairs=[Pair("epsilon_hat/median", "finetune", "gisa", difference, 12, 0.01, 0.03)],
+        pairs=list(pairs),
         notes=["No number (-): too few. Run:  python unlearn.py method=scrub seeds=8"],
         provenance={
             "written": "2026-01-01T00:00:00+00:00",

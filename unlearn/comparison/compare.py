@@ -6,7 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unlearn.comparison.flags import flags_of_numbers, flags_of_outputs
+from unlearn.comparison.flags import (
+    flags_of_bank,
+    flags_of_coherence,
+    flags_of_numbers,
+    flags_of_outputs,
+)
 from unlearn.comparison.groups import Group
 from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.pairs import marked, paired_comparisons
@@ -53,8 +58,8 @@ def compare_groups(
         controls: for labels of groups, the same method's models that never saw the forget set.
     """
     controls = controls or {}
-    maker = RowMaker(yardstick, retrained, resampling)
-    rows = [maker.noise_floor()]
+    maker = RowMaker(yardstick, retrained, resampling, memory=bool(controls))
+    rows = [replace(maker.noise_floor(), flags=flags_of_bank(retrained, groups, yardstick))]
     for group in groups:
         log.info(
             "comparing %s: %d models with %d retrained ones",
@@ -62,19 +67,21 @@ def compare_groups(
             len(group),
             len(retrained),
         )
-        flags = flags_of_outputs(group, yardstick)
-        rows.append(maker.row(group, controls.get(group.label), rows[0], flags))
+        once = group.distinct()
+        flags = flags_of_outputs(once, yardstick)
+        if len(once) < len(group):
+            flags.insert(0, f"{len(group)} runs, {len(once)} different")
+        control = controls.get(group.label)
+        rows.append(maker.row(once, control and control.distinct(), rows[0], flags))
     quantities = quantities_of(yardstick, rows)
     headline = [key for key, quantity in quantities.items() if quantity.headline]
-    rows = marked(rows, headline, resampling.level)
-    floor = rows[0]
-    rows = [
-        floor,
-        *(
-            replace(row, flags=(*row.flags, *flags_of_numbers(row, floor, quantities)))
-            for row in rows[1:]
-        ),
-    ]
+    scored = marked(rows, headline, resampling.level)
+    floor = scored[0]
+    rows = [floor]
+    for row, group in zip(scored[1:], groups, strict=True):
+        looks = flags_of_numbers(row, floor, quantities)
+        fits = flags_of_coherence(row, group.distinct(), yardstick)
+        rows.append(replace(row, flags=(*row.flags, *looks, *fits)))
     own = {
         f"{name}/{quantity}"
         for name, evaluation in yardstick.of_populations.items()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pdist
 
 from unlearn.comparison.groups import Group
 from unlearn.comparison.memory import MEMORY, SHIFT
@@ -14,13 +16,21 @@ from unlearn.comparison.result import Number, Row
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.evals.base import Quantity
 from unlearn.metrics.bimodality import FEWEST_MODELS, bimodality, weakest_margins
-from unlearn.metrics.statistics import logit_scaled_confidence
+from unlearn.metrics.coherence import FEWEST_MODELS as ENOUGH_FOR_COHERENCE
+from unlearn.metrics.coherence import coherence
+from unlearn.metrics.statistics import logit_margin, logit_scaled_confidence
 from unlearn.storage.predictions import BySplit, Population, Predictions
 
 EQUALS_ORIGINAL = "equals the original"
 COLLAPSED = "collapsed"
+INCOHERENT = "forget answers do not fit the test answers"
 # Shares of the way from the original to a retrained model, and of the retrained models' spread.
 _UNMOVED, _FLAT = 0.01, 0.01
+_COPIED = 0.1  # share of the smallest distance between two retrained models
+# Retrained models' margins have longer tails than the normal ones of the test.
+_CHANCE, _FAR_MORE = 1e-3, 4.0
+_HARDLY = 0.25  # of what the other group of models moved
+ORIGINALS = 8  # original models that retrained ones are held against
 FALSE_ALARM = 0.01  # probability of calling one population of models two groups
 FAR_BELOW = "far below the original on test"
 NEAR_CHANCE = "near chance on test"
@@ -33,11 +43,12 @@ UNDEFINED = 0.05  # share of examples without an epsilon above which a row is fl
 def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
     """What is suspicious about the answers of a group's models.
 
-    `equals the original`: on the forget and test sets most models moved by less than 1 % of the
-    distance between original and retrained model: nothing was unlearned. `collapsed`: one class
-    for every test image, or (regression) predictions that vary by less than 1 % of what the
-    retrained model's do. Copies: forget outputs that equal a retrained model's. Two groups: the
-    models differ more than one population does, as where a method did nothing to some of them.
+    `equals the original`: on the forget and test sets a model moved by less than 1 % of the
+    distance between original and retrained models: nothing was unlearned; where that holds for a
+    part of the models, how many. `collapsed`: one class for every test image, or (regression)
+    predictions that vary by less than 1 % of what the retrained model's do. Copies: forget outputs
+    ten times closer to a retrained model's than any two retrained models' are. Two groups: the
+    models differ more than one population does, as where a method did next to nothing to some.
 
     Args:
         group: models of a method.
@@ -47,10 +58,10 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
         return []
     classification = yardstick.problem.task.is_classification
     retrained = [member.read() for member in yardstick.retrained]
-    unmoved = collapsed = copies = 0
+    models, ways = len(group), []
+    collapsed = 0
     for member in group.members:
         own = member.read()
-        copies += any(torch.equal(own["forget"].logits, r["forget"].logits) for r in retrained)
         if not retrained:
             continue
         collapsed += _is_flat(own["test"].logits, retrained[0]["test"].logits, classification)
@@ -60,12 +71,19 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
                 sum(_distance(a[n].logits, b[n].logits, classification) for n in ("forget", "test"))
                 for a, b in ((own, start), (retrained[0], start))
             )
-            unmoved += moved <= _UNMOVED * way
-    half = len(group) / 2
-    found = [EQUALS_ORIGINAL] * (unmoved > half) + [COLLAPSED] * (collapsed > half)
+            ways.append(moved / way if way else 0.0)
+    unmoved = sum(way <= _UNMOVED for way in ways)
+    found = []
+    if unmoved:
+        found.append(
+            EQUALS_ORIGINAL if unmoved == models else f"{unmoved} of {models} equal the original"
+        )
+    if collapsed > models / 2:
+        found.append(COLLAPSED)
+    copies = _copies([m.read() for m in group.members], retrained, classification)
     if copies:
-        found.append(f"{copies} of {len(group)} equal a retrained model")
-    return found + _two_groups(group, yardstick)
+        found.append(f"{copies} of {models} equal a retrained model")
+    return found + ([] if 0 < unmoved < models else _two_groups(group, yardstick, ways))
 
 
 def flags_of_retraining(
@@ -103,6 +121,31 @@ def flags_of_retraining(
     return found
 
 
+def flags_of_bank(
+    retrained: Group, groups: Sequence[Group], yardstick: Yardstick
+) -> tuple[str, ...]:
+    """What is suspicious about the retrained models: `flags_of_retraining`, and of how many.
+
+    Args:
+        retrained: the bank.
+        groups: rows of the comparison; their original models are what retraining is held against.
+        yardstick: looks up original models.
+    """
+    seeds = sorted(
+        {m.original_seed for g in groups for m in g.members if m.original_seed is not None}
+    )
+    originals = [yardstick.original(seed).read() for seed in seeds[:ORIGINALS]]
+    if not originals:
+        return ()
+    classification = yardstick.problem.task.is_classification
+    counted = Counter(
+        flag
+        for member in retrained.members
+        for flag in flags_of_retraining(member.read(), originals, classification)
+    )
+    return tuple(f"{count} of {len(retrained)}: {flag}" for flag, count in counted.items())
+
+
 def _gain(predictions: Predictions, classification: bool) -> Tensor:
     """By how much each example `(N,)` is answered better than by the best constant answer."""
     targets = predictions.targets
@@ -120,15 +163,70 @@ def _certain(differences: Tensor) -> bool:
     return bool(differences.mean() > _CERTAIN * error)
 
 
-def _two_groups(group: Group, yardstick: Yardstick) -> list[str]:
-    if len(group) < FEWEST_MODELS or not yardstick.problem.task.is_classification:
+def _copies(models: Sequence[BySplit], retrained: Sequence[BySplit], classification: bool) -> int:
+    """Number of models that answer the forget set as one of the retrained models does."""
+    if not retrained:
+        return 0
+    own, others = (
+        torch.stack([answers["forget"].logits for answers in kind]).double()
+        for kind in (models, retrained)
+    )
+    if classification:
+        own, others = own.softmax(-1), others.softmax(-1)
+    own, others = own.flatten(1), others.flatten(1)
+    nearest = torch.cdist(own, others, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    apart = pdist(others).min().item() if len(others) > 1 else 0.0
+    return int((nearest <= _COPIED * apart).sum())
+
+
+def flags_of_coherence(row: Row, group: Group, yardstick: Yardstick) -> list[str]:
+    """Whether forget answers follow the test answers as a retrained model's do.
+
+    Answers put in place of a model's own have the right distribution on every forget example and do
+    not vary with the rest of the model. Asked only where no number is told apart from retraining:
+    a method that changes some of its models much more than others makes such answers too.
+    """
+    kinds = [[m.read() for m in models] for models in (yardstick.retrained, group.members)]
+    alike = all(
+        number.as_retrained is not False
+        for key, number in row.numbers.items()
+        if not key.startswith((MEMORY, SHIFT))
+    )
+    enough = min(map(len, kinds)) >= ENOUGH_FOR_COHERENCE
+    classification = yardstick.problem.task.is_classification
+    if group.kind == "do-nothing" or not (alike and enough and classification):
         return []
-    population = Population.of({str(i): m.read() for i, m in enumerate(group.members)})
-    margins = logit_scaled_confidence(population.logits["forget"], population.targets["forget"])
-    found = bimodality(weakest_margins(margins))
-    if found.p_value > FALSE_ALARM:
+    margins = [
+        torch.stack([logit_margin(*model[split].pair) for model in kind])
+        for kind in kinds
+        for split in ("forget", "test")
+    ]
+    found = coherence(*margins)
+    return [INCOHERENT] if found.p_value <= _CHANCE and found.ratio >= _FAR_MORE else []
+
+
+def _two_groups(group: Group, yardstick: Yardstick, ways: Sequence[float]) -> list[str]:
+    """Whether the models are of two kinds: by how far each moved, with its original at hand, and by
+    what each still knows of the forget set."""
+    models = len(group)
+    if models < FEWEST_MODELS:
         return []
-    return [f"two groups of models ({len(group) - found.upper} and {found.upper})"]
+    values = []
+    if len(ways) == models:
+        moved = torch.tensor(ways, dtype=torch.float64)
+        upper = moved > bimodality(moved).boundary
+        # Models may go different lengths of the way; those of the lower group hardly started.
+        if upper.any() and moved[~upper].mean() <= _HARDLY * moved[upper].mean():
+            values.append(moved)
+    if yardstick.problem.task.is_classification:
+        population = Population.of({str(i): m.read() for i, m in enumerate(group.members)})
+        logits, targets = population.logits["forget"], population.targets["forget"]
+        values.append(weakest_margins(logit_scaled_confidence(logits, targets)))
+    for statistic in values:
+        found = bimodality(statistic)
+        if found.p_value <= FALSE_ALARM / len(values):
+            return [f"two groups of models ({models - found.upper} and {found.upper})"]
+    return []
 
 
 def flags_of_numbers(row: Row, floor: Row, quantities: Mapping[str, Quantity]) -> list[str]:
@@ -146,8 +244,8 @@ def flags_of_numbers(row: Row, floor: Row, quantities: Mapping[str, Quantity]) -
         if number.as_retrained is False
         and key in floor.numbers
         and _measures_distance(key, number)
-        and _badness(number.value, quantities[key])
-        < _badness(floor.numbers[key].value, quantities[key])
+        and badness(number.value, quantities[key])
+        < badness(floor.numbers[key].value, quantities[key])
     ]
     if better:
         found.append(f"better than the noise floor: {', '.join(better)}")
@@ -166,7 +264,14 @@ def _measures_distance(key: str, number: Number) -> bool:
     return not key.startswith((MEMORY, SHIFT))
 
 
-def _badness(value: float, quantity: Quantity) -> float:
+def badness(value: float, quantity: Quantity) -> float:
+    """How far a number is from what is best, lower is better.
+
+    The AUC of an attack that is asked the wrong way round tells as much below its ideal as above;
+    an accuracy does not, where nothing can be known it falls below by chance.
+    """
+    if quantity.better == "closer" and quantity.ideal is not None and quantity.unit != "%":
+        return abs(value - quantity.ideal)
     return -value if quantity.better == "higher" else value
 
 

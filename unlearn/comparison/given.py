@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from unlearn.comparison.compare import Compared, compare_groups, quantities_of
 from unlearn.comparison.concurrency import one_thread_an_operation
-from unlearn.comparison.groups import FREE, Found, Group, Kind, Member
+from unlearn.comparison.groups import FREE, Group, Kind, Member
 from unlearn.comparison.notes import notes_of
 from unlearn.comparison.provenance import provenance_of
 from unlearn.comparison.result import COMMAND, ComparisonReport, Number, Row, RowKind
+from unlearn.comparison.runs import Found
 from unlearn.comparison.scoring import Resampling, gap_to, run_numbers
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.data.task import Task

@@ -17,6 +17,12 @@ Deep Unlearn's U-LiRA (Cadet et al., arXiv 2410.01276) and of RULI's privacy gam
 arXiv 2506.13009) have been unlearned too, of another forget set; RULI's efficacy game, like U-LiRA
 (Hayes et al., arXiv 2403.01218) and the NeurIPS score, asks the first. Control runs need no
 training besides the unlearning, since retrained models are at hand.
+
+What control runs cannot match is the size of the training data: a control model has seen fewer
+examples than an unlearned one, by as many as are forgotten, and so have retrained models beside
+originals. The row of `method=retrain` with control runs, models trained without the forget set
+beside models trained without it and another, shows how much of a table's memory that alone makes:
+read the others against it.
 """
 
 from __future__ import annotations

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from unlearn.comparison.groups import Found, Group
+from unlearn.comparison.groups import Group
 from unlearn.comparison.result import COMMAND
+from unlearn.comparison.runs import Found
 from unlearn.evals.base import Evaluation
 
 
@@ -26,13 +28,21 @@ def notes_of(
         level: coverage of intervals.
     """
     half = len(retrained) // 2
-    notes = [
-        f"Intervals cover, in {level:.0%} of tables, the number's expectation at the same number "
-        "of models on the same examples. A number without one has too few models for an interval "
-        "that holds, or never varies.",
-    ]
     populations = [e for e in evaluations.values() if e.min_models]
-    if half and populations:
+    fewest = min((e.min_models for e in populations), default=math.inf)
+    if max(len(g) for g in (retrained, *groups)) > 1:
+        notes = [
+            f"Intervals cover, in {100 * level:g} % of tables, the number's expectation at the "
+            "same number of models on the same examples. A number without one has too few models "
+            "for an interval that holds, or never varies."
+        ]
+    else:
+        notes = ["One model of each kind: numbers without intervals, and nothing is tested."]
+    if len(retrained) > 1 and any("retrained" in e.references for e in evaluations.values()):
+        notes.append(
+            f"Distances to retraining are means over all {len(retrained)} retrained models."
+        )
+    if half >= fewest:
         notes.append(
             f"Noise floor: {half} retrained models scored against {half} others. ε, ε̂ and KLoM "
             "change with the number of models, so populations are compared with as many of each "
@@ -40,21 +50,19 @@ def notes_of(
             "constant or copied outputs can, and are flagged."
         )
     notes += _missing(evaluations, retrained, groups)
-    if populations:
-        notes += _without_controls(groups, found)
-    fewer = [g for g in groups if len(g) < half]
-    if fewer and populations:
+    notes += _without_controls([g for g in groups if len(g) >= fewest], found)
+    fewer = [g for g in groups if fewest <= len(g) < half]
+    if fewer:
         sizes = ", ".join(f"{g.label} {len(g)}" for g in fewer)
         notes.append(
             f"Rows with fewer models than the noise floor do not compare with it: {sizes}."
         )
     largest = max(len(g) for g in groups)
-    if largest > max(half, 1) and populations:
+    if largest > half and largest >= fewest:
         notes.append(
-            f"To use all {largest} runs of a row:{COMMAND}python {retrained.more} "
-            f"seeds={2 * largest}"
+            f"To use all {largest} runs of a row:{COMMAND}{retrained.more} seeds={2 * largest}"
         )
-    shared = [g for g in groups if g.starts == "one"]
+    shared = [g for g in groups if g.starts == "one" and len(g) > 1]
     if shared:
         labels = ", ".join(g.label for g in shared)
         notes.append(
@@ -78,7 +86,7 @@ def _without_controls(groups: Sequence[Group], found: Found) -> list[str]:
     labels = ", ".join(g.label for g in lacking)
     return [
         f"Total alone, without memory and shift, for lack of control runs: {labels}."
-        f"{COMMAND}python {lacking[0].more} seeds={len(lacking[0])} control=true"
+        f"{COMMAND}{lacking[0].more} seeds={len(lacking[0])} control=true"
     ]
 
 
@@ -116,5 +124,5 @@ def _sentence(
     models = "model" if have == 1 else "models"
     return (
         f"No number (-): {label} has {have} {models}; {'; '.join(parts)}{both}."
-        f"{COMMAND}python {command} seeds={max(needs)}"
+        f"{COMMAND}{command} seeds={max(needs)}"
     )

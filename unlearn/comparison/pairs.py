@@ -56,8 +56,10 @@ def paired_comparisons(rows: Sequence[Row], headline: Sequence[str], level: floa
 def marked(rows: Sequence[Row], headline: Sequence[str], level: float) -> list[Row]:
     """The rows with what each headline number is not told apart from, at 1 - `level`.
 
-    Two marks: the noise floor (of memory: having none), and doing nothing. Holm corrects over all
-    marks of the table.
+    Two marks: retraining (of memory: having none), and doing nothing. Where a relabelling of models
+    was tested, that is the test of the first mark; elsewhere it is the difference to the noise
+    floor. Holm corrects over the marks of a number, which are read down one column: over all
+    columns at once, a wide table would tell nothing apart.
 
     Args:
         rows: the noise floor first.
@@ -66,31 +68,31 @@ def marked(rows: Sequence[Row], headline: Sequence[str], level: float) -> list[R
     """
     floor = rows[0]
     nothing = next((row for row in rows if row.kind == "do-nothing"), None)
-    p_values: dict[tuple[int, str, str], float] = {}
-    for position, row in enumerate(rows):
-        for key in headline:
+    result = [dict(row.numbers) for row in rows]
+    for key in headline:
+        if key.split("/")[0] in NOT_TESTED:
+            continue
+        p_values: dict[tuple[int, str], float] = {}
+        for position, row in enumerate(rows):
             number = row.numbers.get(key)
-            if number is None or key.split("/")[0] in NOT_TESTED or row.kind == "noise floor":
+            if number is None or row is floor:
                 continue
-            if key.startswith((MEMORY, SHIFT)):
-                p_values[position, key, "as_retrained"] = number.p_value
-            else:
-                told = compared(number, floor.numbers.get(key), level)
-                p_values[position, key, "as_retrained"] = told.p_value if told else math.nan
+            p_values[position, "as_retrained"] = _told_from_retraining(key, number, floor, level)
             if nothing is not None and row is not nothing:
                 told = compared(number, nothing.numbers.get(key), level)
-                p_values[position, key, "as_nothing"] = told.p_value if told else math.nan
-    tested = {where: p for where, p in p_values.items() if not math.isnan(p)}
-    corrected = dict(zip(tested, holm(list(tested.values())).tolist(), strict=True))
-    result = []
-    for position, row in enumerate(rows):
-        numbers = dict(row.numbers)
-        for (where, key, mark), p in corrected.items():
-            if where == position:
-                change = {mark: p >= 1 - level - 1e-12}
-                numbers[key] = replace(numbers[key], **change)
-        result.append(replace(row, numbers=numbers))
-    return result
+                p_values[position, "as_nothing"] = told.p_value if told else math.nan
+        tested = {where: p for where, p in p_values.items() if not math.isnan(p)}
+        for (position, mark), p in zip(tested, holm(list(tested.values())).tolist(), strict=True):
+            alike = p >= 1 - level - 1e-12
+            result[position][key] = replace(result[position][key], **{mark: alike})
+    return [replace(row, numbers=numbers) for row, numbers in zip(rows, result, strict=True)]
+
+
+def _told_from_retraining(key: str, number: Number, floor: Row, level: float) -> float:
+    if not math.isnan(number.p_value) or key.startswith((MEMORY, SHIFT)):
+        return number.p_value
+    told = compared(number, floor.numbers.get(key), level)
+    return told.p_value if told else math.nan
 
 
 def compared(first: Number | None, second: Number | None, level: float) -> Difference | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from unlearn.comparison.groups import Group
+from unlearn.errors import program
 from unlearn.storage.records import versions
 
 
@@ -17,7 +18,7 @@ def provenance_of(
     """Everything a reader needs to repeat the comparison, JSON only."""
     return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python evaluate.py", *overrides]),
+        "command": " ".join([program("evaluate"), *overrides]),
         "versions": dict(versions()),
         "machine": f"{platform.system()} {platform.machine()}",
         "models": [
@@ -32,7 +33,7 @@ def provenance_of(
                 "trained_at_once": sorted(
                     {m.costs.get("trained_at_once", 1) for m in group.members}
                 ),
-                "command": f"python {group.more}",
+                "command": group.more,
                 "values": {k: v for k, v in group.values.items() if not k.startswith("_")},
             }
             for group in (retrained, *groups)

@@ -39,10 +39,15 @@ class RowMaker:
         yardstick: problem and evaluations.
         retrained: the bank of retrained models.
         resampling: replicates and level.
+        memory: give memory and shift of retraining and of doing nothing too, which need no control
+            runs; without control runs of any method they would stand alone.
     """
 
-    def __init__(self, yardstick: Yardstick, retrained: Group, resampling: Resampling):
+    def __init__(
+        self, yardstick: Yardstick, retrained: Group, resampling: Resampling, memory: bool = True
+    ):
         self.yardstick, self.resampling, self.group = yardstick, resampling, retrained
+        self.memory = memory
         everyone = population(retrained, yardstick.problem)
         half = len(retrained) // 2
         self.reference = everyone.take(range(0, 2 * half, 2) if half else range(len(retrained)))
@@ -59,7 +64,10 @@ class RowMaker:
             _runs(self.group, metrics),
         )
         row = self._with_populations(row, self.floor_models, FLOOR)
-        return self._with_memory(row, self.floor_models, FLOOR, self.reference, REFERENCE)
+        if not self.memory:
+            return row
+        # One half takes the place of unlearned models, the other that of control models.
+        return self._with_memory(row, self.reference, REFERENCE, self.floor_models, FLOOR)
 
     def row(self, group: Group, control: Group | None, floor: Row, flags: Sequence[str]) -> Row:
         """A method, or doing nothing, against the retrained models.
@@ -85,7 +93,7 @@ class RowMaker:
         )
         unlearned, key = population(group, self.yardstick.problem), draw_key(group)
         row = self._with_populations(row, unlearned, key)
-        if kind == "do-nothing":
+        if kind == "do-nothing" and self.memory:
             row = self._with_memory(row, unlearned, key, self.floor_models, FLOOR)
         elif control is not None:
             models = population(control, self.yardstick.problem)
@@ -107,15 +115,18 @@ class RowMaker:
         numbers, examples = dict(row.numbers), dict(row.examples)
         scores: dict[str, Mapping[str, Tensor]] = {}
         for name, (values, comparison) in found.items():
+            evaluation = self.yardstick.of_populations[name]
+            if row.kind != "noise floor":
+                values = self._tested(name, evaluation, values, unlearned, self.reference)
             numbers.update(values)
             examples.update(comparison.examples)
             if comparison.scores:
                 scores[name] = comparison.scores
         available = min(len(unlearned), len(self.reference))
-        for name, evaluation in self.yardstick.of_populations.items():
+        for name, lacking in self.yardstick.of_populations.items():
             if name not in found:
-                note = f"{available} models of each kind, {evaluation.min_models} are needed"
-                for quantity in evaluation.quantities:
+                note = f"{available} models of each kind, {lacking.min_models} are needed"
+                for quantity in lacking.quantities:
                     numbers[f"{name}/{quantity}"] = Number(math.nan, n=available, note=note)
         return replace(row, numbers=numbers, examples=examples, scores=scores, models=available)
 
@@ -130,7 +141,7 @@ class RowMaker:
         ):
             for name, (values, comparison) in self._compared(one, other, keys).items():
                 evaluation = self.yardstick.of_populations[name]
-                if one is not other and row.kind != "noise floor":
+                if row.kind != "noise floor":
                     values = self._tested(name, evaluation, values, one, other)
                 numbers.update({prefix + k: number for k, number in values.items()})
                 examples.update({prefix + k: values for k, values in comparison.examples.items()})
@@ -145,7 +156,7 @@ class RowMaker:
         other: Population,
     ) -> dict[str, Number]:
         chosen = [q for q in evaluation.remembers if f"{name}/{q}" in numbers]
-        if not chosen:
+        if not chosen or not evaluation.max_replicates:
             return dict(numbers)
         found = relabelled(evaluation, one, other, self.yardstick.problem, chosen, self.resampling)
         tested = {

@@ -199,7 +199,7 @@ def population_numbers(
 
 def bounds_of(quantity: Quantity) -> tuple[float, float]:
     """Smallest and largest possible value of a quantity."""
-    least, most = (0.0, 1.0) if quantity.unit == "%" else (-math.inf, math.inf)
+    least, most = (0.0, 1.0) if quantity.unit == "%" else (quantity.least, math.inf)
     if quantity.ideal is not None:
         least = quantity.ideal if quantity.better == "lower" else least
         most = quantity.ideal if quantity.better == "higher" else most

@@ -50,7 +50,7 @@ def read_table(examples: Sequence[Examples], *, limit: float, redraw: bool) -> t
         if holds:
             images = held[0][0] if len(held) == 1 else torch.cat([x for x, _ in held])
         for x, _ in held:
-            hashed.update(x.contiguous().numpy().reshape(-1).view("uint8").data)
+            hashed.update(_bytes(x))
     else:
         images, labels, random, hashed = _read_through(examples, first, holds, redraw)
     targets = _joined([_whole(y, part.name) for y, part in zip(labels, examples, strict=True)])
@@ -80,13 +80,17 @@ def _read_through(
                 if redraw and not random and position < READ_TWICE:
                     random = _is_random(part, position, image)
                     images = None if random else images
-                hashed.update(image.contiguous().numpy().reshape(-1).view("uint8").data)
+                hashed.update(_bytes(image))
                 if images is not None:
                     images[row] = image
                 found.append(label)
                 row += 1
             labels.append(_stacked(found, part.name))
     return images, labels, random, hashed
+
+
+def _bytes(images: Tensor) -> memoryview:
+    return images.contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _is_random(part: Examples, position: int, image: Tensor) -> bool:

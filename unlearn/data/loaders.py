@@ -55,7 +55,7 @@ class Loader:
         last_batch: what becomes of a last batch that is not full, see `batch_sizes`.
         resident_bytes: tables up to this size are copied to an accelerator whole.
         workers: processes that stream larger tables.
-        count: told the number of examples of every batch delivered.
+        count: told the number of examples of every batch delivered, in all processes together.
         watch: stands between the batches of a pass and who reads them, and must hand on the same.
         share: `(rank, size)` where several processes train one model: each gets its part of every
             batch.
@@ -113,7 +113,11 @@ class Loader:
         if self.share[1] > 1:
             chunks = tuple(map(self._mine, chunks))
         batches = map(self.batch, chunks) if self.resident else self._streamed(chunks)
-        yield from batches if self.watch is None else self.watch(batches)
+        watched = batches if self.watch is None else self.watch(batches)
+        for size, batch in zip(self.sizes, watched, strict=True):
+            if self.count is not None:
+                self.count(size)
+            yield batch
 
     def _mine(self, positions: Tensor) -> Tensor:
         """This process's part of a batch, one example at least."""
@@ -122,12 +126,6 @@ class Loader:
 
     def batch(self, positions: Tensor) -> Batch:
         """The examples at `positions` (CPU, int64), in that order, augmented and transformed."""
-        if self.count is not None:
-            self.count(len(positions) * self.share[1])
-        return self.assemble(positions)
-
-    def assemble(self, positions: Tensor) -> Batch:
-        """`batch` without telling anybody that examples were read."""
         if self._input is None and self._fits_transformed():
             self._input = self._transformed(self._gather(torch.arange(len(self.split))))
         if self._input is None:
@@ -195,8 +193,6 @@ class Loader:
             pin_memory=self.device.type == "cuda",
         )
         for positions, pieces in stream:
-            if self.count is not None:
-                self.count(len(positions) * self.share[1])
             parts = [(self.split.parts[n], slots, pixels) for n, slots, pixels in pieces]
             yield self._labelled(positions, self._transformed(parts))
 
@@ -254,7 +250,7 @@ class StackedLoader:
             for loader in self.loaders:
                 if loader.count is not None:
                     loader.count(positions.shape[1])
-            flat = self.first.assemble(positions.flatten())
+            flat = self.first.batch(positions.flatten())
             yield Batch(*(part.unflatten(0, positions.shape) for part in flat))
 
 

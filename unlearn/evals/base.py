@@ -1,5 +1,6 @@
 """The contract of an evaluation: declared inputs, quantities with a meaning, compute or compare."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -22,6 +23,7 @@ class Quantity:
         ideal: the best value where it is known beforehand, None where retrained models set it.
         unit: `%` (a share in [0, 1], shown times 100), `s`, `MB`, or empty.
         headline: shown in the terminal's table.
+        least: smallest possible value, where the ideal or the unit does not say it.
     """
 
     label: str
@@ -29,6 +31,7 @@ class Quantity:
     ideal: float | None = None
     unit: str = ""
     headline: bool = False
+    least: float = -math.inf
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ class ForgettingQuality(Evaluation):
     max_replicates = 40
     over_examples = {"score": ("points", "mean"), "median_epsilon": ("epsilon", "median")}
     quantities = {
-        "score": Quantity("forgetting quality", "higher", headline=True),
-        "final": Quantity("final score", "higher", headline=True),
+        "score": Quantity("forgetting quality", "higher", headline=True, least=0.0),
+        "final": Quantity("final score", "higher", headline=True, least=0.0),
         "median_epsilon": Quantity("median ε", "lower"),
     }
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from unlearn.comparison.compare import compare_groups
 from unlearn.comparison.concurrency import one_thread_an_operation
-from unlearn.comparison.groups import method_groups, reference_group
+from unlearn.comparison.groups import reference_group
 from unlearn.comparison.notes import notes_of
 from unlearn.comparison.provenance import provenance_of
 from unlearn.comparison.result import ComparisonReport
-from unlearn.errors import UserError, command
+from unlearn.comparison.runs import method_groups
+from unlearn.errors import UserError, program
 from unlearn.programs.console import say
 from unlearn.programs.job import Job
 from unlearn.programs.plan import EvaluatePlan, plan_comparison
@@ -54,12 +55,12 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
     if not groups:
         raise UserError(
             f"{plan.runs} holds no finished run of this problem ({problem.name}): make "
-            f"some with  {command('unlearn')} method=gisa seeds=8{words}"
+            f"some with  {program('unlearn')} method=gisa seeds=8{words}"
         )
     if not len(retrained):
         raise UserError(
             f"{references.store.root} holds no retrained model of this problem: run first  "
-            f"{command('train')} seeds=16{words}"
+            f"{program('train')} seeds=16{words}"
         )
     nothing = [g for g in groups if g.kind == "do-nothing"]
     originals = reference_group(references, "original", words)

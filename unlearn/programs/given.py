@@ -15,7 +15,7 @@ from unlearn.data.tables import Table
 from unlearn.data.task import Task
 from unlearn.errors import UserError
 from unlearn.forget_sets.last_rows import LastRowsForget
-from unlearn.models.foreign import answers_tensor, dtype_of, reinitialised
+from unlearn.models.foreign import Logits, answers_tensor, dtype_of, reinitialised
 from unlearn.problem import UnlearningProblem
 
 
@@ -57,7 +57,7 @@ def problem_from(
     dtype = dtype_of(net)
     sides = [Examples(data, key, dtype) for key, data in given.items()]
     train, example = read_table(sides, limit=memory_gb * 1e9, redraw=redraw)
-    _, outputs = answers_tensor(copy.deepcopy(net), example, name)
+    plain, outputs = answers_tensor(copy.deepcopy(net), example, name)
     counts = {side.name: len(side) for side in sides}
     targets = dict(zip(counts, train.targets.split(list(counts.values())), strict=True))
     tables = {"train": train}
@@ -74,7 +74,7 @@ def problem_from(
         tables["test"] = Table(train.images[:1][:0], train.targets[:0])
     task = task_of(targets, outputs, name)
     return _problem(
-        tables, task, counts["forget"], partial(_fresh, net, fresh), no_retain=retain is None
+        tables, task, counts["forget"], partial(_fresh, net, fresh, plain), no_retain=retain is None
     )
 
 
@@ -162,11 +162,11 @@ def _problem(
     )
 
 
-def _fresh(net: nn.Module, fresh: Callable[[], nn.Module] | None) -> nn.Module:
+def _fresh(net: nn.Module, fresh: Callable[[], nn.Module] | None, plain: bool) -> nn.Module:
     made = reinitialised(net) if fresh is None else fresh()
     if not isinstance(made, nn.Module):
         raise UserError(f"fresh must return a torch.nn.Module, got {type(made).__name__}")
-    return made
+    return made if plain else Logits(made)
 
 
 def check_seed(seed: Any) -> None:

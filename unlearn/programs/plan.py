@@ -14,7 +14,8 @@ from unlearn.problem import UnlearningProblem, canonical_digest
 from unlearn.programs.building import build, typed
 from unlearn.programs.composing import compared_with, stated_references, yardstick_of
 from unlearn.programs.job import Job
-from unlearn.programs.options import EvaluateOptions, Seeds, TrainOptions, UnlearnOptions
+from unlearn.programs.options import EvaluateOptions, TrainOptions, UnlearnOptions
+from unlearn.programs.seeds import MOST_SEED, control_start, seeds_of
 from unlearn.storage.references import References, Role
 from unlearn.tracking.base import RunInfo, RunLogger
 
@@ -204,7 +205,7 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
             identity.append(references.address(role, start).description)
         folder = (
             Path(options.paths.runs)
-            / f"{problem.name}-{problem.digest[:10]}"
+            / problem_folder(problem)
             / f"{method.name}-{canonical_digest(identity)[:8]}"
             / f"{'control_' if options.control else ''}{role}{start}_seed{seed}{what}"
         )
@@ -247,7 +248,7 @@ def plan_comparison(job: Job) -> EvaluatePlan:
         yardstick=yardstick_of(job, options, references, retrained),
         resampling=options.resampling,
         runs=Path(options.paths.runs),
-        report=Path(options.paths.report),
+        report=Path(options.paths.report) / problem_folder(references.problem),
         pictures=options.pictures,
         logger=build(options.logger, "logger", RunLogger),
         overrides=job.overrides,
@@ -255,36 +256,9 @@ def plan_comparison(job: Job) -> EvaluatePlan:
     )
 
 
-def control_start(original: int) -> int:
-    """The retrained model that takes an original's place in a control run: every second one, so
-    that the others are left for comparisons with models that no control run started from."""
-    return 2 * original + 1
-
-
-def seeds_of(seed: int, seeds: Seeds) -> list[int]:
-    """Seeds of a job: a count `n` means 0..n-1, a list means itself, None the single seed.
-
-    Raises:
-        UserError: no seed, a negative or a repeated one.
-    """
-    if isinstance(seeds, int) and seeds > MOST_MODELS:
-        raise UserError(f"seeds={seeds}: a bank has at most {MOST_MODELS:,} models")
-    if seeds is None:
-        chosen, name = [seed], "seed"
-    else:
-        chosen, name = list(range(seeds)) if isinstance(seeds, int) else list(seeds), "seeds"
-    if not chosen or min(chosen) < 0 or max(chosen) > MOST_SEED:
-        raise UserError(
-            f"{name} must be a count or a list of seeds such as [0,3,7], none below 0 or above "
-            f"{MOST_SEED}; got {seed if seeds is None else seeds}"
-        )
-    if len(set(chosen)) < len(chosen):
-        raise UserError(f"{name} lists a seed twice: {chosen}")
-    return chosen
-
-
-MOST_SEED = 2**31 - 1
-MOST_MODELS = 100_000  # more is a slip of the pen
+def problem_folder(problem: UnlearningProblem) -> str:
+    """Name of the folder of a problem's runs, and of its report."""
+    return f"{problem.name}-{problem.digest[:10]}"
 
 
 def _run_info(job: Job, problem: UnlearningProblem, method: str) -> RunInfo:

@@ -75,8 +75,9 @@ def _sorted_out(
     plan: UnlearnPlan, runs: Sequence[PlannedRun]
 ) -> tuple[list[PlannedRun], list[PlannedRun]]:
     """Runs that are complete, and those that are to be done."""
-    done = [run for run in runs if not plan.overwrite and _completed(plan, run) is not None]
-    return agree((done, [run for run in runs if run not in done]))
+    # Processes agree on seeds: a run holds the problem, which knows its own process.
+    done = agree([r.seed for r in runs if not plan.overwrite and _completed(plan, r) is not None])
+    return [r for r in runs if r.seed in done], [r for r in runs if r.seed not in done]
 
 
 def _resolve_references(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:

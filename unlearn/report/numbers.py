@@ -11,6 +11,7 @@ from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
 
+DAGGER = "†"  # of a row that is flagged, where there is no room to say why
 ARROWS = {"higher": "↑", "lower": "↓", "closer": "→R"}
 
 
@@ -94,16 +95,26 @@ class Section:
     keys: Sequence[str]
 
 
+def level_text(report: ComparisonReport) -> str:
+    """Coverage of the intervals, in words."""
+    return f"{100 * report.level:g} % intervals"
+
+
 def sections(report: ComparisonReport) -> list[Section]:
-    """The headline tables: single models, populations, memory and shift; empty ones left out."""
-    headline = [key for key, quantity in report.quantities.items() if quantity.headline]
-    level = f"{100 * report.level:g} % interval"
+    """The headline tables: single models, populations, memory and shift; numbers that no row has
+    are left out, and so are empty tables (the notes say what is missing)."""
+    headline = [
+        key
+        for key, quantity in report.quantities.items()
+        if quantity.headline and any(has_any(row, [key]) for row in report.rows)
+    ]
+    level = level_text(report)
     single = [key for key in headline if key not in report.populations]
     memory = [key for key in headline if key.startswith((MEMORY, SHIFT))]
     total = [key for key in headline if key in report.populations and key not in memory]
     count = report.rows[0].models
     found = (
-        Section(f"Single models: mean, {level}", "single", single),
+        Section(f"Single models: means, {level}", "single", single),
         Section(
             f"Total: unlearned against retrained models, {count} of each, {level}", "total", total
         ),
@@ -117,11 +128,22 @@ def sections(report: ComparisonReport) -> list[Section]:
     return [section for section in found if section.keys]
 
 
-def models_text(row: Row) -> str:
-    """How many models a row has and how they started."""
+def has_any(row: Row, keys: Sequence[str]) -> bool:
+    """Whether the row has one of the numbers."""
+    return any(key in row.numbers and not math.isnan(row.numbers[key].value) for key in keys)
+
+
+def models_text(row: Row, section: Section | None = None) -> str:
+    """How many models a row has and how they started; in tables of populations, how many of each
+    kind its numbers are from."""
     starts = {"each": "", "one": ", one original", "": ""}[row.starts]
     controls = f", {row.controls} control" if row.controls else ""
-    return f"n={len(row.runs)}{starts}{controls}"
+    return f"n={models_of(row, section)}{starts}{controls}"
+
+
+def models_of(row: Row, section: Section | None = None) -> int:
+    """Models behind the numbers of a row, in a table of populations of each kind."""
+    return row.models if section and section.name != "single" and row.models else len(row.runs)
 
 
 def marks_text(number: Number) -> str:
@@ -130,9 +152,14 @@ def marks_text(number: Number) -> str:
     return " ".join(mark for mark, alike in same if alike)
 
 
+def marks_used(report: ComparisonReport) -> bool:
+    """Whether a table has a mark to explain."""
+    return any(marks_text(number) for row in report.rows for number in row.numbers.values())
+
+
 MARKS = (
     "≈R: not told apart from retraining (of memory: from having none); ≈0: not told apart from "
-    "doing nothing. Neither says that they are equal."
+    "doing nothing; Holm corrects down each column. Neither says that they are equal."
 )
 
 

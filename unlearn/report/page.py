@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from string import Template
@@ -13,11 +13,13 @@ from typing import Any
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.report.numbers import (
     MARKS,
+    Section,
     clear_winner,
     detectable,
     heading,
     interval_text,
     marks_text,
+    marks_used,
     models_text,
     protocols,
     sections,
@@ -43,7 +45,7 @@ ROW_CLASS = {"noise floor": "floor", "do-nothing": "nothing", "method": ""}
 def page_text(report: ComparisonReport, pictures: Mapping[str, Path]) -> str:
     """The page, pictures inlined; it needs no network and no other file."""
     template = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-    tables = [_section(report, part.keys, escape(part.title)) for part in sections(report)]
+    tables = [_section(report, part) for part in sections(report)]
     sizes = ", ".join(f"{name} {size}" for name, size in report.sizes.items())
     warning = '<p class="synthetic">These data are synthetic.</p>' if report.synthetic else ""
     return template.substitute(
@@ -52,7 +54,7 @@ def page_text(report: ComparisonReport, pictures: Mapping[str, Path]) -> str:
         digest=report.digest[:10],
         written=escape(str(report.provenance["written"])),
         synthetic=warning,
-        tables="".join(tables) + f'<p class="soft">{escape(MARKS)}</p>',
+        tables="".join(tables) + (soft(MARKS) if marks_used(report) else ""),
         notes="".join(f"<li>{escape(note)}</li>" for note in report.notes),
         pictures="".join(_figure(name, path) for name, path in pictures.items()),
         all=_all_numbers(report),
@@ -61,7 +63,8 @@ def page_text(report: ComparisonReport, pictures: Mapping[str, Path]) -> str:
     )
 
 
-def _section(report: ComparisonReport, keys: Sequence[str], title: str) -> str:
+def _section(report: ComparisonReport, part: Section) -> str:
+    keys, title = part.keys, escape(part.title)
     heads = ["method", *(heading(report.quantities[key]) for key in keys)]
     winners = {key: clear_winner(report, key) for key in keys}
     options = "".join(
@@ -70,7 +73,7 @@ def _section(report: ComparisonReport, keys: Sequence[str], title: str) -> str:
         for down in (0, 1)
     )
     body = "".join(
-        f'<tr class="{ROW_CLASS[row.kind]}">{_label(row)}'
+        f'<tr class="{ROW_CLASS[row.kind]}">{_label(row, part)}'
         + "".join(_cell(report, row, key, winners[key] == row.label) for key in keys)
         + "</tr>"
         for row in report.rows
@@ -82,17 +85,20 @@ def _section(report: ComparisonReport, keys: Sequence[str], title: str) -> str:
     return (
         f'<section><h2>{title}</h2><label class="narrow">sort by <select>{options}</select></label>'
         f'<div class="scroll"><table class="sortable"><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-        + (f'<p class="soft">{escape(words)}</p>' if words else "")
-        + "</section>"
+        f"<tbody>{body}</tbody></table></div>" + (soft(words) if words else "") + "</section>"
     )
 
 
-def _label(row: Row) -> str:
+def soft(words: str) -> str:
+    """A paragraph in small type."""
+    return f'<p class="soft">{escape(words)}</p>'
+
+
+def _label(row: Row, part: Section) -> str:
     flags = "".join(f'<span class="flag">{escape(flag)}</span>' for flag in row.flags)
     return (
         f'<td data-value="{escape(row.label)}">{escape(row.label)}'
-        f"<small>{models_text(row)}</small>{flags}</td>"
+        f"<small>{models_text(row, part)}</small>{flags}</td>"
     )
 
 
@@ -102,8 +108,8 @@ def _cell(report: ComparisonReport, row: Row, key: str, best: bool) -> str:
     value = "" if math.isnan(number.value) else str(number.value).replace("inf", "Infinity")
     interval = interval_text(number, quantity)
     words = f"<span{' class=best' if best else ''}>{text(number.value, quantity)}</span>"
-    small = " ".join(filter(None, [interval, marks_text(number)]))
-    inner = words + (f"<small>{small}</small>" if small else "")
+    small = filter(None, [interval, marks_text(number)])
+    inner = words + "".join(f"<small>{part}</small>" for part in small)
     return (
         f'<td data-name="{escape(heading(quantity))}" data-value="{value}" '
         f'title="{escape(number.note)}"><span>{inner}</span></td>'

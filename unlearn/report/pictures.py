@@ -74,7 +74,7 @@ def epsilons(report: ComparisonReport) -> Figure | None:
             label=label,
         )
     axes.set_xlabel(f"{symbol} [nats], lower: harder to tell from retrained models")
-    axes.set_ylabel(f"share of forget examples with at most this {symbol}")
+    axes.set_ylabel(f"share of forget examples\nwith at most this {symbol}")
     axes.set_ylim(-0.02, 1.02)
     legend_below(axes)
     return figure
@@ -93,7 +93,7 @@ def error_trade_off(report: ComparisonReport) -> Figure | None:
         width = 3 if row.kind == "noise floor" else 1.8
         axes.plot(fpr, fnr, color=colour, linewidth=width, label=legend_text(row))
     axes.set_xlabel("false positives: retrained models called unlearned")
-    axes.set_ylabel("false negatives: unlearned models called retrained")
+    axes.set_ylabel("false negatives:\nunlearned models called retrained")
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     legend_below(axes)
@@ -135,7 +135,9 @@ def worst_forgotten(report: ComparisonReport, problem: UnlearningProblem) -> Fig
     figure.suptitle(f"forgotten worst, by {EPSILONS[part]}{synthetic_mark(report)}", fontsize=11)
     strips = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for row, strip in zip(rows, strips, strict=True):
-        strip.suptitle(row.label, fontsize=9, x=0.01, ha="left", fontweight="bold")
+        strip.suptitle(
+            f"{row.label} (n={row.models})", fontsize=9, x=0.01, ha="left", fontweight="bold"
+        )
         for place, axes in zip(
             worst(row, part)[:columns].tolist(),
             strip.subplots(1, columns, squeeze=False)[0],

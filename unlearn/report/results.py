@@ -17,11 +17,14 @@ from unlearn.metrics.intervals import Interval
 from unlearn.problem import UnlearningProblem
 from unlearn.report.numbers import (
     MARKS,
+    Section,
     clear_winner,
     detectable,
+    has_any,
     heading,
     interval_text,
     marks_text,
+    marks_used,
     models_text,
     protocols,
     sections,
@@ -94,7 +97,8 @@ class Results:
             A pandas frame where pandas is installed, else a list of dictionaries. Columns: `row`,
             `kind`, `metric`, `label`, `unit`, `better`, `value`, `std`, `n` (models), `low` and
             `high` of the interval, `over` (models or examples), `gap` to the retrained models with
-            `gap_low` and `gap_high`, `note`.
+            `gap_low` and `gap_high`, `as_retrained` and `as_nothing` (not told apart from these;
+            None = not tested), `note`.
         """
         lines = [
             _line(row, key, row.numbers[key], self.report)
@@ -144,33 +148,31 @@ class Results:
     def _repr_html_(self) -> str:
         tables = []
         for section in sections(self.report):
-            keys = [key for key in section.keys if self._has(key)]
-            if keys:
-                words = (detectable(self.report, keys), protocols(self.report, keys), MARKS)
-                small = escape(" ".join(filter(None, words)))
-                tables.append(
-                    f"<p><b>{escape(section.title)}</b></p>{self._html(keys)}"
-                    f"<p><small>{small}</small></p>"
-                )
+            marks = MARKS if marks_used(self.report) else ""
+            words = (*(f(self.report, section.keys) for f in (detectable, protocols)), marks)
+            small = escape(" ".join(filter(None, words)))
+            tables.append(
+                f"<p><b>{escape(section.title)}</b></p>{self._html(section)}"
+                f"<p><small>{small}</small></p>"
+            )
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.report.notes)
         return (
             f'{STYLE}<div class="unlearn"><p>{escape(self.report.title)}</p>{"".join(tables)}'
             f"{f'<ul>{notes}</ul>' if notes else ''}</div>"
         )
 
-    def _has(self, key: str) -> bool:
-        """Whether at least one row has the number."""
-        return any(not math.isnan(_number(row, key).value) for row in self.report.rows)
-
     @cached_property
     def _winners(self) -> Mapping[str, str | None]:
         return {key: clear_winner(self.report, key) for key in self.report.quantities}
 
-    def _html(self, keys: Sequence[str]) -> str:
-        heads = "".join(f"<th>{escape(heading(self.report.quantities[key]))}</th>" for key in keys)
+    def _html(self, section: Section) -> str:
+        keys, quantities = section.keys, self.report.quantities
+        heads = "".join(f"<th>{escape(heading(quantities[key]))}</th>" for key in keys)
         lines = []
         for row in self.report.rows:
-            name = f"{escape(row.label)}<small>{escape(models_text(row))}</small>"
+            if not has_any(row, keys):
+                continue
+            name = f"{escape(row.label)}<small>{escape(models_text(row, section))}</small>"
             name += "".join(f"<small>⚠ {escape(flag)}</small>" for flag in row.flags)
             cells = "".join(f"<td>{self._cell(row, key)}</td>" for key in keys)
             lines.append(f"<tr><th>{name}</th>{cells}</tr>")
@@ -209,5 +211,7 @@ def _line(row: Row, key: str, number: Number, report: ComparisonReport) -> dict[
         "gap": gap.estimate,
         "gap_low": gap.low,
         "gap_high": gap.high,
+        "as_retrained": number.as_retrained,
+        "as_nothing": number.as_nothing,
         "note": number.note,
     }

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.result import ComparisonReport, Number
 from unlearn.evals.base import Quantity
-from unlearn.report.numbers import heading
+from unlearn.report.numbers import heading, level_text
 from unlearn.report.style import figure_of, has, legend_below, legend_text, scaled, styled
 
 FORGETTING = ("forgetting_quality/score", "epsilon_hat/median", "u_lira/accuracy", "klom/mean")
@@ -26,7 +26,7 @@ def forgetting_and_utility(report: ComparisonReport) -> Figure | None:
         return None
     x_is, y_is = report.quantities[across], report.quantities[up]
     x_name = "test accuracy" if report.task == "classification" else "test error"
-    figure, axes = figure_of(report, f"{y_is.label} against {x_name}")
+    figure, axes = figure_of(report, f"{y_is.label} against {x_name}, {level_text(report)}")
     floor = report.rows[0]
     if has(floor, up) and has(floor, across):
         _region(axes, floor.numbers[across], floor.numbers[up], x_is, y_is)
@@ -66,7 +66,7 @@ def memory_and_shift(report: ComparisonReport) -> Figure | None:
     else:
         return None
     quantity = report.quantities[key]
-    figure, axes = figure_of(report, f"memory and shift, {quantity.label}")
+    figure, axes = figure_of(report, f"memory and shift, {quantity.label}, {level_text(report)}")
     floor = report.rows[0]
     if has(floor, up) and has(floor, across):
         x, y = scaled(floor.numbers[across], quantity), scaled(floor.numbers[up], quantity)
@@ -86,7 +86,7 @@ def memory_and_shift(report: ComparisonReport) -> Figure | None:
             label=legend_text(row),
         )
     axes.set_xlabel(f"shift: {heading(quantity, arrow=False)}, control against retrained models")
-    axes.set_ylabel(f"memory: {heading(quantity, arrow=False)}, unlearned against control models")
+    axes.set_ylabel(f"memory: {heading(quantity, arrow=False)},\nunlearned against control models")
     axes.margins(0.12)
     legend_below(axes)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import wrap
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,14 +11,19 @@ from matplotlib.figure import Figure
 
 from unlearn.comparison.result import ComparisonReport, Number, Row
 from unlearn.evals.base import Quantity
+from unlearn.report.numbers import DAGGER
 
 # Okabe and Ito's colours, told apart by everyone; black is the noise floor, grey doing nothing.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#A5AA99")
 MARKERS = "oD^vP*X<"
+LEGEND = 40  # characters of a line of a legend
+LINE = 0.18  # inches of a line of a legend
 
 
 def figure_of(report: ComparisonReport, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
+    # A legend of many rows must not leave the axes a strip.
+    height = 4.2 + LINE * math.ceil(len(report.rows) / 2)
+    figure = Figure(figsize=(6.4, max(5.0, height)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(f"{title}{synthetic_mark(report)}", fontsize=11)
@@ -34,7 +40,9 @@ def styled(report: ComparisonReport) -> list[tuple[Row, str, str]]:
     styled, number = [], 0
     for row in report.rows:
         if row.kind == "method":
-            styled.append((row, COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]))
+            # No pair of colour and marker comes twice among as many rows as there are pairs.
+            marker = MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
+            styled.append((row, COLOURS[number % len(COLOURS)], marker))
             number += 1
         else:
             styled.append((row, "black" if row.kind == "noise floor" else "0.5", "s"))
@@ -42,14 +50,23 @@ def styled(report: ComparisonReport) -> list[tuple[Row, str, str]]:
 
 
 def legend_text(row: Row) -> str:
-    return row.label + "".join(f" ({flag})" for flag in row.flags)
+    """Name of a row with its number of models, in short lines; a dagger where it is flagged."""
+    words = f"{row.label}{DAGGER if row.flags else ''} (n={row.models or len(row.runs)})"
+    return "\n".join(wrap(words, LEGEND, subsequent_indent="  "))
 
 
 def legend_below(axes: Axes) -> None:
-    handles = len(axes.get_legend_handles_labels()[0])
-    columns = 2 if handles > 3 else 1
+    """A legend under the axes, no wider than the figure."""
+    labels = axes.get_legend_handles_labels()[1]
+    flagged = any(DAGGER in label for label in labels)
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=columns, fontsize=8, frameon=False
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        ncols=2 if len(labels) > 3 else 1,
+        fontsize=8,
+        frameon=False,
+        title=f"{DAGGER} flagged: the tables say why" if flagged else None,
+        title_fontsize=8,
     )
 
 

@@ -1,4 +1,4 @@
-"""The comparison as CSV, Markdown and LaTeX."""
+"""The comparison as CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import math
 from collections.abc import Sequence
 
 from unlearn.comparison.result import ComparisonReport, Number, Row
-from unlearn.evals.base import Quantity
 from unlearn.metrics.intervals import Interval
 from unlearn.report.numbers import (
     MARKS,
-    clear_winner,
+    Section,
     detectable,
+    has_any,
     heading,
     interval_text,
     marks_text,
+    marks_used,
     models_text,
     protocols,
     sections,
     text,
 )
 
-LATEX_COLUMNS = 3  # numbers beside each other, each with its interval, that a page has room for
 PAIRS = (
     "First minus second with its interval over models; the test resamples models, with what both "
     "rows share taken out, and is two-sided. Holm corrects for all comparisons of this table."
@@ -89,9 +89,9 @@ def markdown_text(report: ComparisonReport) -> str:
     """Headline tables, all numbers, paired comparisons, notes."""
     parts = [f"# {report.title}"]
     for section in sections(report):
-        parts += [f"## {section.title}", headline_markdown(report, section.keys)]
+        parts += [f"## {section.title}", headline_markdown(report, section)]
         parts += filter(None, [detectable(report, section.keys), protocols(report, section.keys)])
-    parts.append(MARKS)
+    parts += [MARKS] if marks_used(report) else []
     parts += ["## Notes", "\n".join(f"* {note}" for note in report.notes)]
     parts += ["## All numbers", _all_markdown(report)]
     if report.pairs:
@@ -99,12 +99,17 @@ def markdown_text(report: ComparisonReport) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def headline_markdown(report: ComparisonReport, keys: Sequence[str]) -> str:
+def headline_markdown(report: ComparisonReport, section: Section) -> str:
     """One Markdown table: a row a method, value and interval in each cell."""
-    heads = ["method", "n", *(heading(report.quantities[k]) for k in keys)]
+    heads = ["method", "n", *(heading(report.quantities[k]) for k in section.keys)]
     body = [
-        [_name(row), models_text(row)[2:], *(_cell(report, row, key) for key in keys)]
+        [
+            _name(row),
+            models_text(row, section)[2:],
+            *(_cell(report, row, key) for key in section.keys),
+        ]
         for row in report.rows
+        if has_any(row, section.keys)
     ]
     return _markdown(heads, body)
 
@@ -161,80 +166,3 @@ def _pairs_markdown(report: ComparisonReport) -> str:
 def _markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def latex_text(report: ComparisonReport) -> str:
-    """Booktabs tables of the headline numbers, each at most as wide as a page; bold where the best
-    is told apart from the runner-up."""
-    tables = []
-    for section in sections(report):
-        keys = list(section.keys)
-        pieces = [keys[i : i + LATEX_COLUMNS] for i in range(0, len(keys), LATEX_COLUMNS)]
-        for number, piece in enumerate(pieces, start=1):
-            label = f"tab:{report.name}:{section.name}" + (f":{number}" if len(pieces) > 1 else "")
-            tables.append(_latex(report, piece, section.title, label))
-    return "% needs \\usepackage{booktabs,siunitx}\n" + "\n".join(tables)
-
-
-def _latex(report: ComparisonReport, keys: Sequence[str], title: str, label: str) -> str:
-    winners = {key: clear_winner(report, key) for key in keys}
-    decimals = {key: _decimals(report, key) for key in keys}
-
-    def cell(row: Row, key: str) -> str:
-        number, quantity = row.numbers.get(key, Number(math.nan)), report.quantities[key]
-        if not math.isfinite(number.value):
-            return f"{{{_escaped(text(number.value, quantity)).replace('-', '--', 1)}}}"
-        value = f"{_shown(number.value, quantity):.{decimals[key]}f}"
-        return rf"\bfseries {value}" if winners[key] == row.label else value
-
-    def ends(row: Row, key: str) -> str:
-        number = row.numbers.get(key, Number(math.nan))
-        words = interval_text(number, report.quantities[key])
-        marks = marks_text(number).replace("≈R", r"$\approx$R").replace("≈0", r"$\approx$0")
-        return rf"{{\scriptsize {_escaped(words)} {marks}}}".replace(" }", "}")
-
-    columns = "".join(f" S[table-format=-3.{decimals[key]}]@{{\\,}}l" for key in keys)
-    heads = [rf"\multicolumn{{2}}{{c}}{{{_escaped(heading(report.quantities[k]))}}}" for k in keys]
-    lines = [
-        r"\begin{table}",
-        r"\centering\small\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{_escaped(report.title)}. {_escaped(title)}. {_escaped(MARKS)}}}",
-        rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{p{{3.2cm}}r{columns}}}",
-        r"\toprule",
-        " & ".join(["method", "$n$", *heads]) + r" \\",
-        r"\midrule",
-    ]
-    kinds = [row.kind for row in report.rows]
-    for i, row in enumerate(report.rows):
-        if i and row.kind == "method" and kinds[i - 1] != "method":
-            lines.append(r"\midrule")
-        cells = [f"{cell(row, key)} & {ends(row, key)}" for key in keys]
-        lines.append(" & ".join([_escaped(_name(row)), str(len(row.runs)), *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
-
-
-def _shown(value: float, quantity: Quantity) -> float:
-    return 100 * value if quantity.unit == "%" else value
-
-
-def _decimals(report: ComparisonReport, key: str) -> int:
-    """One number of decimals a column, so that its numbers align."""
-    quantity = report.quantities[key]
-    sizes = [
-        abs(_shown(row.numbers[key].value, quantity))
-        for row in report.rows
-        if key in row.numbers and math.isfinite(row.numbers[key].value)
-    ]
-    return 1 if quantity.unit == "%" or max(sizes, default=0) >= 100 else 3
-
-
-def _escaped(words: str) -> str:
-    special = {
-        "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "∞": r"$\infty$", "ε̂": r"$\hat\varepsilon$",
-        "ε": r"$\varepsilon$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→R": r"$\to$R",
-        "≈": r"$\approx$",
-    }  # fmt: skip
-    for plain, latex in special.items():
-        words = words.replace(plain, latex)
-    return words

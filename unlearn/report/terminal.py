@@ -1,22 +1,29 @@
 """Tables on the terminal: at the end of a run, and of a comparison."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from unlearn.comparison.result import COMMAND, ComparisonReport, Row
 from unlearn.evals.base import Quantity
 from unlearn.problem import UnlearningProblem
+from unlearn.report.fitting import fitting
 from unlearn.report.numbers import (
+    DAGGER,
     MARKS,
+    Section,
     detectable,
+    has_any,
     heading,
     interval_text,
     marks_text,
+    marks_used,
     models_text,
     protocols,
     sections,
@@ -34,25 +41,28 @@ def print_run_table(
     """Original, retrained and unlearned models side by side; several runs as mean and deviation."""
     sizes = {name: len(split) for name, split in problem.splits.items()}
     title = f"{problem.name}: forget {sizes['forget']} of {sizes['forget'] + sizes['retain']}"
-    table = Table(title=title + (" (synthetic data)" if problem.synthetic else ""))
-    table.add_column("model", no_wrap=True)
-    for quantity in quantities.values():
-        unit = f" [{quantity.unit}]".replace("[", r"\[") if quantity.unit else ""
-        table.add_column(f"{quantity.label}{unit}", justify="right")
     name = runs[-1].document["method"]["name"]
     rows = {
         "original": references["original"],
         "retrained": references["retrained"],
         name: [run.document["metrics"] for run in runs],
     }
-    for label, metrics in rows.items():
-        seeds = f" (n={len(metrics)})" if len(metrics) > 1 else ""
-        cells = [
+    labels = [
+        label + (f" (n={len(metrics)})" if len(metrics) > 1 else "")
+        for label, metrics in rows.items()
+    ]
+    columns = {
+        heading(quantity, arrow=False): [
             cell([m[key] for m in metrics if m.get(key) is not None], quantity)
-            for key, quantity in quantities.items()
+            for metrics in rows.values()
         ]
-        table.add_row(label + seeds, *cells)
-    Console().print(table)
+        for key, quantity in quantities.items()
+    }
+    console = Console()
+    marked = title + (" (synthetic data)" if problem.synthetic else "")
+    console.print(f"[italic]{escape(marked)}[/italic]", highlight=False)
+    for table in tables_that_fit([escape(label) for label in labels], columns, console.width):
+        console.print(table)
 
 
 def cell(values: list[float], quantity: Quantity) -> str:
@@ -68,6 +78,7 @@ def cell(values: list[float], quantity: Quantity) -> str:
 
 
 WIDTH = 100  # columns of a comparison where nobody looks (a pipe, a log file)
+GAP = 2  # blank columns between two columns: one of padding, one of the box
 
 
 def print_comparison(report: ComparisonReport) -> None:
@@ -77,17 +88,25 @@ def print_comparison(report: ComparisonReport) -> None:
         console = Console(width=WIDTH)
     console.print(f"\n[bold]{escape(report.title)}[/bold]", highlight=False)
     for section in sections(report):
-        rows = [row for row in report.rows if _has_any(row, section.keys)]
-        if not rows:
-            continue
+        rows = [row for row in report.rows if has_any(row, section.keys)]
         console.print(f"\n[bold]{escape(section.title)}[/bold]", highlight=False)
-        width = max(2, (console.width - 16) // 12)
-        for start in range(0, len(section.keys), width):
-            console.print(_comparison_table(report, rows, section.keys[start : start + width]))
+        columns = {
+            heading(report.quantities[key]): [_stacked(report, row, key) for row in rows]
+            for key in section.keys
+        }
+        for table in tables_that_fit(
+            [_label(row, section) for row in rows], columns, console.width
+        ):
+            console.print(table)
         for words in (detectable(report, section.keys), protocols(report, section.keys)):
             if words:
                 console.print(escape(words), style="dim", highlight=False)
-    console.print(escape(MARKS), style="dim", highlight=False)
+    if marks_used(report):
+        console.print(escape(MARKS), style="dim", highlight=False)
+    for row in report.rows:
+        if row.flags:
+            words = f"{DAGGER} {row.label}: {'; '.join(row.flags)}"
+            console.print(f"[red]{escape(words)}[/red]", highlight=False)
     for note in report.notes:
         # A command must stay one line to be copied.
         text_part, _, command = note.partition(COMMAND)
@@ -97,30 +116,51 @@ def print_comparison(report: ComparisonReport) -> None:
             console.print(f"    {escape(command)}", highlight=False, soft_wrap=True)
 
 
-def _has_any(row: Row, keys: Sequence[str]) -> bool:
-    """Whether the row has one of the numbers."""
-    return any(key in row.numbers and row.numbers[key].value == row.numbers[key].value
-               for key in keys)  # fmt: skip
+def tables_that_fit(
+    labels: Sequence[str], columns: Mapping[str, Sequence[str]], width: int
+) -> Iterator[Table]:
+    """One table, or several below each other where the columns do not fit beside each other.
+
+    No cell is ever cut: a column is as wide as its widest line and the longest word of its heading,
+    and only labels and headings are broken, between words.
+
+    Args:
+        labels: of the rows, with console markup.
+        columns: cells by heading; cells may have several lines and console markup.
+        width: columns of the terminal.
+    """
+    lines = [line for label in labels for line in Text.from_markup(label).plain.split("\n")]
+    longest_word = max((len(word) for line in lines for word in line.split()), default=0)
+    beside = min(max(map(len, lines), default=0), max(LABEL, longest_word, width // 5))
+    widths = {head: GAP + _width(head, cells) for head, cells in columns.items()}
+    for piece in fitting(widths, width - beside):
+        yield _table(labels, {head: columns[head] for head in piece}, beside)
 
 
-def _comparison_table(report: ComparisonReport, rows: Sequence[Row], keys: Sequence[str]) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=0,
-    )
-    table.add_column("", min_width=14, max_width=15)
-    for key in keys:
-        table.add_column(escape(heading(report.quantities[key])), justify="right", width=12)
-    for row in rows:
-        table.add_row(_label(row), *(_stacked(report, row, key) for key in keys))
+LABEL = 16  # characters of a row's label that are not broken
+
+
+def _width(head: str, cells: Sequence[str]) -> int:
+    """Characters that a column needs; headings are broken between words into two lines or so."""
+    lines = [line for cell in cells for line in Text.from_markup(cell).plain.split("\n")]
+    widest = max((cell_len(line) for line in lines), default=0)
+    words = max(map(cell_len, head.split()))
+    return max(widest, words, -(-cell_len(head) // 3))
+
+
+def _table(labels: Sequence[str], columns: Mapping[str, Sequence[str]], beside: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    table.add_column("", width=beside, overflow="fold")
+    for head, cells in columns.items():
+        table.add_column(escape(head), justify="right", width=_width(head, cells), overflow="fold")
+    for i, label in enumerate(labels):
+        table.add_row(label, *(cells[i] for cells in columns.values()))
     return table
 
 
-def _label(row: Row) -> str:
-    lines = [f"[bold]{escape(row.label)}[/bold]", f"[dim]{models_text(row)}[/dim]"]
-    return "\n".join([*lines, *(f"[red]{flag}[/red]" for flag in row.flags)])
+def _label(row: Row, section: Section) -> str:
+    name = escape(row.label) + (f" [red]{DAGGER}[/red]" if row.flags else "")
+    return f"[bold]{name}[/bold]\n[dim]{models_text(row, section)}[/dim]"
 
 
 def _stacked(report: ComparisonReport, row: Row, key: str) -> str:

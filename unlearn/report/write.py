@@ -15,9 +15,13 @@ import numpy as np
 from unlearn.comparison.result import ComparisonReport
 from unlearn.errors import UserError
 from unlearn.problem import UnlearningProblem
+from unlearn.report.latex import latex_text
 from unlearn.report.page import page_text
 from unlearn.report.pictures import draw
-from unlearn.report.tables import csv_text, latex_text, markdown_text
+from unlearn.report.tables import csv_text, markdown_text
+
+PROVENANCE = "provenance.json"
+WRITER = "unlearn report 1"  # only what a document with this signature names is ever removed
 
 
 def write_report(
@@ -37,8 +41,7 @@ def write_report(
     Raises:
         UserError: the folder is not a report, or cannot be written.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / "results.csv").exists():
-        raise UserError(f"{folder} holds something else than a report: choose paths.report=FOLDER")
+    ours = _written_before(folder)
     aside = folder.parent / f".{folder.name}.new.{os.getpid()}.{uuid.uuid4().hex[:8]}"
     try:
         aside.mkdir(parents=True)
@@ -48,16 +51,23 @@ def write_report(
             "results.md": markdown_text(report),
             "results.tex": latex_text(report),
             "index.html": page_text(report, drawn),
-            "provenance.json": json.dumps(report.provenance, indent=1),
         }
         for name, content in texts.items():
             (aside / name).write_text(content, encoding="utf-8")
         np.savez_compressed(aside / "examples.npz", **examples_of(report))  # type: ignore[arg-type]
+        made = {PROVENANCE, *(file.name for file in aside.iterdir())}
+        document = {**report.provenance, "writer": WRITER, "files": sorted(made)}
+        (aside / PROVENANCE).write_text(json.dumps(document, indent=1), encoding="utf-8")
         if folder.exists():
+            for file in folder.iterdir():  # what others put there stays there
+                if file.name not in ours | made:
+                    file.rename(aside / file.name)
             old = folder.parent / f".{folder.name}.old.{uuid.uuid4().hex[:8]}"
             folder.rename(old)
+            aside.rename(folder)
             shutil.rmtree(old, ignore_errors=True)
-        aside.rename(folder)
+        else:
+            aside.rename(folder)
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; free some space or choose another "
@@ -67,6 +77,23 @@ def write_report(
         shutil.rmtree(aside, ignore_errors=True)
     placed = {name: folder / path.name for name, path in drawn.items()}
     return replace(report, folder=folder, pictures=placed)
+
+
+def _written_before(folder: Path) -> set[str]:
+    """Names of the files of the report that a folder holds; none where there is no folder.
+
+    Raises:
+        UserError: the folder holds files and no report of ours.
+    """
+    try:
+        if not folder.exists() or not any(folder.iterdir()):
+            return set()
+        document = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        if document["writer"] == WRITER:
+            return {str(name) for name in document["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{folder} holds something else than a report: choose paths.report=FOLDER")
 
 
 def examples_of(report: ComparisonReport) -> Mapping[str, np.ndarray]:

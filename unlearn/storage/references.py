@@ -12,7 +12,7 @@ import torch
 from lightning import Callback
 from torch import Tensor, nn
 
-from unlearn.errors import UserError, command
+from unlearn.errors import UserError, program
 from unlearn.methods.base import UnlearningMethod
 from unlearn.models.weights import WeightFile, file_of
 from unlearn.problem import ProblemView, UnlearningProblem
@@ -243,7 +243,7 @@ class References:
             f"{role} model with seed {', '.join(map(str, seeds))}" for role, seeds in absent.items()
         )
         commands = " && ".join(
-            f"{command('train')} role={names[role]} seeds=[{','.join(map(str, seeds))}] "
+            f"{program('train')} role={names[role]} seeds=[{','.join(map(str, seeds))}] "
             f"{self.command}".strip()
             for role, seeds in absent.items()
         )

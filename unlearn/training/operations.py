@@ -37,11 +37,12 @@ class OperationCounter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         formula = FORMULAS.get(func._overloadpacket)
-        if formula is None:
+        if formula is None and func not in _INDIVISIBLE:
             with self:  # inference mode hands over operations that consist of others
                 made = func.decompose(*args, **kwargs)
             if made is not NotImplemented:
                 return made
+            _INDIVISIBLE.add(func)
         result = func(*args, **kwargs)
         if formula is not None:
             self.total += formula(*args, **kwargs, out_val=result)
@@ -165,6 +166,8 @@ def _fused_attention(query: Any, *rest: Any, **_: Any) -> int:
     return 2 * batch * (projections + products)
 
 
+# Operations that were found to consist of no others.
+_INDIVISIBLE: set[Any] = set()
 FORMULAS = {
     **flop_registry,
     torch.ops.aten.convolution_backward: _convolution_backward,

@@ -1,0 +1,9 @@
+"""Epsilon-hat of populations."""
+
+from support.answers import assert_tells_memory
+
+from unlearn.evals.epsilon_hat import EpsilonHat
+
+
+def test_what_remembers_is_told_from_what_never_saw(problem):
+    assert_tells_memory(EpsilonHat(), "median", problem)

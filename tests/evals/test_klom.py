@@ -1,0 +1,9 @@
+"""KLoM of populations."""
+
+from support.answers import assert_tells_memory
+
+from unlearn.evals.klom import KLoM
+
+
+def test_what_remembers_is_told_from_what_never_saw(problem):
+    assert_tells_memory(KLoM(), "mean", problem)
