@@ -15,7 +15,7 @@ from unlearn.programs.building import build, typed
 from unlearn.programs.composing import compared_with, stated_references, yardstick_of
 from unlearn.programs.job import Job
 from unlearn.programs.options import EvaluateOptions, TrainOptions, UnlearnOptions
-from unlearn.programs.seeds import MOST_SEED, control_start, seeds_of
+from unlearn.programs.seeds import CONTROL_SEEDS, MOST_SEED, control_start, seeds_of
 from unlearn.storage.references import References, Role
 from unlearn.tracking.base import RunInfo, RunLogger
 
@@ -74,6 +74,11 @@ class PlannedRun:
     def original_seed(self) -> int | None:
         """Seed of the original model it starts from, None for control runs."""
         return None if self.is_control else self.start
+
+    @property
+    def drawing_seed(self) -> int:
+        """The seed that orders, noise and fresh weights are drawn from."""
+        return self.seed + (CONTROL_SEEDS if self.is_control else 0)
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,11 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     problem = references.problem
     try:
         prototype.check_supports(problem.view(prototype.requires))
+        if options.control and prototype.done_elsewhere:
+            raise UserError(
+                f"control=true: {method.name} reads models that others unlearned; give their "
+                "control models to unlearn.api.compare_models(control=...)"
+            )
         if options.control:
             problem.control(seeds[0])
     except UserError as error:
@@ -201,8 +211,11 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
         values = {key: value for key, value in options.method.items() if key not in content}
         what = f"-{canonical_digest(content)[:8]}" if content else ""
         identity: list[Any] = [values, references.settings.precision]
-        if role in references.given:
-            identity.append(references.address(role, start).description)
+        # Control runs lie beside the runs that they belong to, and say where they started.
+        if "original" in references.given:
+            identity.append(references.address("original", original).description)
+        if options.control and "retrained" in references.given:
+            what += f"-{references.address(role, start).code[:8]}"
         folder = (
             Path(options.paths.runs)
             / problem_folder(problem)

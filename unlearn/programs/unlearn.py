@@ -114,7 +114,7 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
     references, problem, yardstick = plan.references, plan.problem, plan.yardstick
     logger = plan.logger if is_first() else RunLogger()
     logger.prepare()
-    by_seed = {run.seed: run for run in runs}
+    by_seed = {run.drawing_seed: run for run in runs}
     views: dict[int, ProblemView] = {}
 
     def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
@@ -134,11 +134,13 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
         document = _document(plan, run, metrics, asdict(costs), access)
         state = dict(method.net.state_dict()) if plan.save_model else None
         write_record(run.folder, document, predictions, state)
-        logger.finished(_info(plan, seed), document, yardstick.quantities, run.folder)
+        logger.finished(_info(plan, run.seed), document, yardstick.quantities, run.folder)
 
     def watchers(seed: int) -> list[Callback]:
-        title = f"unlearning with {plan.method.name} (seed {seed})"
-        logging_it = logger.started(_info(plan, seed))
+        run = by_seed[seed]
+        words = "a control run of" if run.is_control else "unlearning with"
+        title = f"{words} {plan.method.name} (seed {run.seed})"
+        logging_it = logger.started(_info(plan, run.seed))
         return [TrainingProgress(title), *logging_it, *yardstick.evaluations.values()]
 
     try:
@@ -164,6 +166,8 @@ def _completed(plan: UnlearnPlan, run: PlannedRun) -> RunRecord | None:
     """A finished run that has every evaluation asked for; evaluations it lacks are added to it."""
     record = read_record(run.folder)
     if record is None or record.document["retain_examples"] != plan.asked["retain_examples"]:
+        return None
+    if record.document["control"] != _control(run):  # another rule chose the same forget set
         return None
     yardstick = plan.yardstick
     kept = record.document["evaluations"]
