@@ -102,7 +102,7 @@ def test_ctrl_c_leaves_a_sweep_that_goes_on(tmp_path):
     )
     for _ in range(600):
         if list(tmp_path.glob("runs/sweeps/unlearn/*/jobs/0.json")) and list(
-            tmp_path.glob("store/outputs/*original*")
+            tmp_path.glob("store/retrained/*")
         ):
             break
         time.sleep(0.2)

@@ -89,11 +89,15 @@ def test_runs_of_one_original_never_win():
 def test_closer_means_closer_to_retrained_models():
     report = small_report()
     quantities = {"accuracy/test": report.quantities["epsilon_hat/median"].__class__("a", "closer")}
-    far, near = row("far", "method", 0.5, 1.0), row("near", "method", 0.9, 1.0)
+    far, near = row("far", "method", 0.5, 1.0), row("near", "method", 0.7, 1.0)
     apart = (told_apart("far", "near", "accuracy/test"),)
     report = small_report([row(NOISE_FLOOR, "noise floor", 0.8, 1.0), far, near], pairs=apart)
     report = type(report)(**{**report.__dict__, "quantities": quantities})
     assert clear_winner(report, "accuracy/test") == "near"
+    # As far on the other side is another number, not a worse one.
+    beyond = row("near", "method", 0.9, 1.0)
+    report = type(report)(**{**report.__dict__, "rows": [report.rows[0], far, beyond]})
+    assert clear_winner(report, "accuracy/test") is None
 
 
 def test_latex_escapes_and_markdown_is_rectangular():

@@ -166,9 +166,9 @@ def test_gradients_of_single_examples_are_counted(memory_gb: float, forward_pass
 # ---- the same however it is trained --------------------------------------------------------------
 
 
-def test_retraining_costs_what_retraining_costs(home: Path) -> None:
+def test_retraining_costs_what_retraining_costs(tmp_path: Path) -> None:
     """The method alone, the references in a stack: exactly 100 %."""
-    job = compose_job("method=retrain", "recipe.epochs=2", "trainer=cpu", home=home)
+    job = compose_job("method=retrain", "recipe.epochs=2", "trainer=cpu", home=tmp_path)
     references, problem = references_of(job), problem_of(job)
     references.train_bank("retrained", [5, 6, 7], at_once=3)
     stacked = [references.costs("retrained", seed) for seed in (5, 6, 7)]

@@ -12,6 +12,7 @@ from torch.nn.functional import pdist
 
 from unlearn.comparison.groups import Group
 from unlearn.comparison.memory import MEMORY, SHIFT
+from unlearn.comparison.pairs import compared
 from unlearn.comparison.result import Number, Row
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.evals.base import Quantity
@@ -241,11 +242,11 @@ def flags_of_numbers(row: Row, floor: Row, quantities: Mapping[str, Quantity]) -
     better = [
         quantities[key].label
         for key, number in row.numbers.items()
-        if number.as_retrained is False
-        and key in floor.numbers
+        if key in floor.numbers
         and _measures_distance(key, number)
         and badness(number.value, quantities[key])
         < badness(floor.numbers[key].value, quantities[key])
+        and _told_apart(number, floor.numbers[key])
     ]
     if better:
         found.append(f"better than the noise floor: {', '.join(better)}")
@@ -255,6 +256,15 @@ def flags_of_numbers(row: Row, floor: Row, quantities: Mapping[str, Quantity]) -
             if share > UNDEFINED:
                 found.append(f"{name} undefined on {share:.0%} of the examples")
     return found
+
+
+def _told_apart(number: Number, floor: Number) -> bool:
+    """Whether a number differs from the noise floor's by more than chance. A relabelling asks one
+    way, for worse, so numbers that it marks are tested anew, at the flags' own probability."""
+    if math.isnan(number.p_value):
+        return number.as_retrained is False
+    found = compared(number, floor, 1 - FALSE_ALARM)
+    return found is not None and found.p_value <= FALSE_ALARM
 
 
 def _measures_distance(key: str, number: Number) -> bool:

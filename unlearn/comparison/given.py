@@ -140,7 +140,7 @@ def _row(yardstick: Yardstick, group: Group, level: float) -> Row:
         group.label,
         ROW_KINDS[group.kind],
         group.starts,
-        run_numbers(group, metrics, distances, level),
+        run_numbers(group, metrics, distances, level, yardstick.quantities),
         runs,
         examples={"loss": _losses(group, yardstick.problem.task)},
     )

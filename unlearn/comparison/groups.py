@@ -92,9 +92,12 @@ class Group:
         return self.members[0].original_seed if self.starts == "one" else None
 
     @property
-    def pair_keys(self) -> list[int | None]:
-        """What pairs the members with those of another group with the same `starts`."""
-        return [m.seed if self.starts == "one" else m.original_seed for m in self.members]
+    def pair_keys(self) -> list[tuple[str, int | None, int | None]]:
+        """What pairs the members with those of another group: models of equal keys started alike,
+        from one original model each, or from the same one with the same seed."""
+        if self.starts == "one":
+            return [("one", m.original_seed, m.seed) for m in self.members]
+        return [(self.starts, m.original_seed, None) for m in self.members]
 
 
 def reference_group(references: References, role: Role, command: str) -> Group:

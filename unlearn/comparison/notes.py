@@ -17,6 +17,7 @@ def notes_of(
     groups: Sequence[Group],
     found: Found,
     level: float,
+    refused: str = "",
 ) -> list[str]:
     """Sentences under the tables.
 
@@ -26,6 +27,7 @@ def notes_of(
         groups: doing nothing and the methods.
         found: runs and control runs.
         level: coverage of intervals.
+        refused: why the forget set has no control runs, empty where it has.
     """
     half = len(retrained) // 2
     populations = [e for e in evaluations.values() if e.min_models]
@@ -50,7 +52,7 @@ def notes_of(
             "constant or copied outputs can, and are flagged."
         )
     notes += _missing(evaluations, retrained, groups)
-    notes += _without_controls([g for g in groups if len(g) >= fewest], found)
+    notes += _without_controls([g for g in groups if len(g) >= fewest], found, refused)
     fewer = [g for g in groups if fewest <= len(g) < half]
     if fewer:
         sizes = ", ".join(f"{g.label} {len(g)}" for g in fewer)
@@ -78,16 +80,29 @@ def notes_of(
     return notes
 
 
-def _without_controls(groups: Sequence[Group], found: Found) -> list[str]:
+def _without_controls(groups: Sequence[Group], found: Found, refused: str) -> list[str]:
     """Rows that show the total alone, and the command that makes their control runs."""
     lacking = [g for g in groups if g.kind == "method" and g.label not in found.controls]
-    if not lacking:
-        return []
-    labels = ", ".join(g.label for g in lacking)
-    return [
-        f"Total alone, without memory and shift, for lack of control runs: {labels}."
-        f"{COMMAND}{lacking[0].more} seeds={len(lacking[0])} control=true"
+    fewer = [
+        f"{g.label} {len(found.controls[g.label])} of {len(g)}"
+        for g in groups
+        if g.label in found.controls and len(found.controls[g.label]) < len(g)
     ]
+    notes = []
+    if fewer:
+        notes.append(
+            f"Memory and shift of rows with fewer control runs than runs are at that number of "
+            f"models, and compare with no other row: {', '.join(fewer)}."
+        )
+    if lacking:
+        labels = ", ".join(g.label for g in lacking)
+        notes.append(
+            f"Total alone, without memory and shift: {refused}."
+            if refused
+            else f"Total alone, without memory and shift, for lack of control runs: {labels}."
+            f"{COMMAND}{lacking[0].more} seeds={len(lacking[0])} control=true"
+        )
+    return notes
 
 
 def _missing(

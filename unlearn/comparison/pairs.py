@@ -31,6 +31,8 @@ def paired_comparisons(rows: Sequence[Row], headline: Sequence[str], level: floa
     """
     found: list[Pair] = []
     for first, second in combinations(rows, 2):
+        if not same_starts(first, second):
+            continue
         for key in headline:
             if key.split("/")[0] in NOT_TESTED:
                 continue
@@ -56,7 +58,8 @@ def paired_comparisons(rows: Sequence[Row], headline: Sequence[str], level: floa
 def marked(rows: Sequence[Row], headline: Sequence[str], level: float) -> list[Row]:
     """The rows with what each headline number is not told apart from, at 1 - `level`.
 
-    Two marks: retraining (of memory: having none), and doing nothing. Where a relabelling of models
+    Runs that share one original model are not held against doing nothing on others. Two marks:
+    retraining (of memory: having none), and doing nothing. Where a relabelling of models
     was tested, that is the test of the first mark; elsewhere it is the difference to the noise
     floor. Holm corrects over the marks of a number, which are read down one column: over all
     columns at once, a wide table would tell nothing apart.
@@ -78,7 +81,7 @@ def marked(rows: Sequence[Row], headline: Sequence[str], level: float) -> list[R
             if number is None or row is floor:
                 continue
             p_values[position, "as_retrained"] = _told_from_retraining(key, number, floor, level)
-            if nothing is not None and row is not nothing:
+            if nothing is not None and row is not nothing and same_starts(row, nothing):
                 told = compared(number, nothing.numbers.get(key), level)
                 p_values[position, "as_nothing"] = told.p_value if told else math.nan
         tested = {where: p for where, p in p_values.items() if not math.isnan(p)}
@@ -93,6 +96,17 @@ def _told_from_retraining(key: str, number: Number, floor: Row, level: float) ->
         return number.p_value
     told = compared(number, floor.numbers.get(key), level)
     return told.p_value if told else math.nan
+
+
+def same_starts(first: Row, second: Row) -> bool:
+    """Whether two rows vary alike: runs that share one original model say nothing of others."""
+    if not first.starts or not second.starts:  # retrained models start from none
+        return True
+    if first.starts != second.starts:
+        return False
+    return first.starts == "each" or (
+        first.runs[0]["original_seed"] == second.runs[0]["original_seed"]
+    )
 
 
 def compared(first: Number | None, second: Number | None, level: float) -> Difference | None:
@@ -117,8 +131,3 @@ def compared(first: Number | None, second: Number | None, level: float) -> Diffe
         level,
         fewest=first.fewest,
     )
-
-
-def is_significant(pair: Pair, level: float = 0.95) -> bool:
-    """Whether a difference holds for the table as a whole."""
-    return pair.p_holm < 1 - level

@@ -31,9 +31,9 @@ REFERENCE, FLOOR = "retrained: reference", "retrained: noise floor"
 class RowMaker:
     """Scores groups against the retrained models.
 
-    The bank of retrained models is divided in two by turns: one half is what populations are
-    compared with, the other half is the noise floor, a population like any other, and what the
-    models of control runs started from. Nothing is ever compared with itself.
+    The bank of retrained models is divided in two: those of even seeds are what populations are
+    compared with, those of odd seeds are the noise floor, a population like any other, and what
+    the models of control runs started from. Nothing is ever compared with itself.
 
     Args:
         yardstick: problem and evaluations.
@@ -49,9 +49,9 @@ class RowMaker:
         self.yardstick, self.resampling, self.group = yardstick, resampling, retrained
         self.memory = memory
         everyone = population(retrained, yardstick.problem)
-        half = len(retrained) // 2
-        self.reference = everyone.take(range(0, 2 * half, 2) if half else range(len(retrained)))
-        self.floor_models = everyone.take(range(1, 2 * half, 2))
+        # By seed, not by position: a bank may have holes, and control runs start from odd seeds.
+        even, odd = halves_of(retrained)
+        self.reference, self.floor_models = everyone.take(even), everyone.take(odd)
 
     def noise_floor(self) -> Row:
         """The retrained models themselves: each beside the others, and half against half."""
@@ -91,13 +91,16 @@ class RowMaker:
             group.values,
             controls=0 if control is None else len(control),
         )
-        unlearned, key = population(group, self.yardstick.problem), draw_key(group)
+        unlearned = population(group, self.yardstick.problem)
+        key = draw_key(group, len(self.reference))
         row = self._with_populations(row, unlearned, key)
         if kind == "do-nothing" and self.memory:
             row = self._with_memory(row, unlearned, key, self.floor_models, FLOOR)
         elif control is not None:
             models = population(control, self.yardstick.problem)
-            row = self._with_memory(row, unlearned, key, models, f"control: {draw_key(control)}")
+            row = self._with_memory(
+                row, unlearned, key, models, f"control: {draw_key(control, len(self.reference))}"
+            )
         return replace(
             row,
             numbers={
@@ -108,7 +111,13 @@ class RowMaker:
 
     def _of_runs(self, group: Group, metrics: Sequence[Mapping[str, float]]) -> dict[str, Number]:
         distances = concurrently(self.yardstick.distances, group.members)
-        return run_numbers(group, [dict(m) for m in metrics], distances, self.resampling.level)
+        return run_numbers(
+            group,
+            [dict(m) for m in metrics],
+            distances,
+            self.resampling.level,
+            self.yardstick.quantities,
+        )
 
     def _with_populations(self, row: Row, unlearned: Population, key: str) -> Row:
         found = self._compared(unlearned, self.reference, (key, REFERENCE))
@@ -197,13 +206,26 @@ class RowMaker:
             return None
         level = self.resampling.level
         found = gap_to(number, floor, level)
+        if found is None and number.n != floor.n:  # numbers of populations change with their size
+            return None
         return found or Interval(number.value - floor.value, math.nan, math.nan, level, "models", 0)
 
 
-def draw_key(group: Group) -> str:
+def halves_of(retrained: Group) -> tuple[list[int], list[int]]:
+    """Positions of the models that populations are compared with, and of the noise floor's: those
+    of even and of odd seeds. As many of each; a lone model is compared with, and has no floor."""
+    even = [i for i, member in enumerate(retrained.members) if member.seed % 2 == 0]
+    odd = [i for i, member in enumerate(retrained.members) if member.seed % 2]
+    if not even or not odd:
+        return even or odd, []
+    half = min(len(even), len(odd))
+    return even[:half], odd[:half]
+
+
+def draw_key(group: Group, count: int) -> str:
     """Name of a group's draws: groups whose models started alike share them, so that what the
     starting models happen to be cancels in a difference of two rows."""
-    return f"{group.starts} {group.pair_keys}"
+    return f"{group.pair_keys[:count]}"
 
 
 def _runs(group: Group, metrics: Sequence[Mapping[str, float]]) -> list[dict[str, object]]:

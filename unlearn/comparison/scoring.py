@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,6 +29,8 @@ from unlearn.metrics.means import (
 from unlearn.metrics.resampling import FEWEST_MODELS, ModelDraws
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
+
+UNBOUNDED = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def run_numbers(
     metrics: Sequence[Metrics],
     distances: Sequence[Mapping[str, Tensor]],
     level: float,
+    quantities: Mapping[str, Quantity] | None = None,
 ) -> dict[str, Number]:
     """Numbers of single models: mean, deviation and Student's t interval, by key.
 
@@ -90,8 +93,10 @@ def run_numbers(
         metrics: numbers of each.
         distances: of numbers that are means over retrained models, the part of each of these.
         level: coverage of intervals.
+        quantities: meaning of the numbers by key, which says what they can be.
     """
     numbers = {}
+    bounds = {key: bounds_of(quantity) for key, quantity in (quantities or {}).items()}
     keys = group.pair_keys
     for key in dict.fromkeys(key for run in metrics for key in run):
         kept = [i for i, run in enumerate(metrics) if not math.isnan(run.get(key, math.nan))]
@@ -106,7 +111,7 @@ def run_numbers(
             statistics.stdev(values) if len(values) > 1 else math.nan,
             len(values),
             n_retrained=len(mean.retrained) if mean.own.numel() else 0,
-            over_models=mean_interval(mean, level),
+            over_models=mean_interval(mean, level, bounds.get(key, UNBOUNDED)),
             mean=mean,
         )
     return numbers
@@ -115,7 +120,7 @@ def run_numbers(
 def _model_mean(
     group: Group,
     values: Sequence[float],
-    keys: Sequence[int | None],
+    keys: Sequence[Hashable],
     distances: Sequence[Tensor | None],
 ) -> ModelMean:
     finite = all(math.isfinite(value) for value in values)

@@ -64,7 +64,11 @@ class Yardstick:
         models = [member.identity for member in self.retrained]
         return {
             name: canonical_digest(
-                [self.settings[name], models if "retrained" in evaluation.references else []]
+                [
+                    self.settings[name],
+                    evaluation.version,
+                    models if "retrained" in evaluation.references else [],
+                ]
             )[:12]
             for name, evaluation in self.evaluations.items()
         }

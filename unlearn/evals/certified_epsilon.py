@@ -8,8 +8,8 @@ from unlearn.storage.predictions import Population
 
 
 class CertifiedEpsilon(Evaluation):
-    """Lower bound on the largest epsilon of any forget example that is wrong in at most 5 of 100
-    tables, whatever the distributions: from the wealth of an attacker who bets on models that it
+    """Lower bound on the largest epsilon of any forget example that is wrong with probability 5 %
+    at most, whatever the distributions: from the wealth of an attacker who bets on models that it
     has not seen. 0 certifies nothing, and few models can certify little: `attainable` is what
     populations without any overlap would get with as many. Where estimates such as epsilon-hat
     are biased upwards, this says what can be sworn to. `worst tenth` bets on the tenth of the

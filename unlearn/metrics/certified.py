@@ -47,7 +47,7 @@ def certified_epsilon(
     worst: float = 1.0,
     seed: int = 0,
 ) -> CertifiedEpsilon:
-    """Lower bound on the largest epsilon among the forget examples, true in 95 of 100 tables.
+    """Lower bound on the largest epsilon among the forget examples, true with probability 95 %.
 
     Unlike estimates of epsilon, which are biased upwards at any number of models, the bound is
     wrong with probability at most 1 - ``level``, whatever the distributions and however the

@@ -84,14 +84,25 @@ def mean_of_retrained_pairs(distances: Tensor) -> ModelMean:
     return ModelMean(float(matrix.sum()) / (count * (count - 1)), matrix[0, :0], (), parts)
 
 
-def mean_interval(mean: ModelMean, level: float = 0.95) -> Interval:
-    """Student's t interval of a mean over models; a note in place of it for a single model."""
+def mean_interval(
+    mean: ModelMean,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
+    """Student's t interval of a mean over models, within the values that there can be.
+
+    No interval, with a note, for a single model and for models that do not differ.
+    """
     check_level(level)
     if mean.models < 2:
         note = "no interval: one model"
         return Interval(mean.value, math.nan, math.nan, level, "models", 0, note)
     half, _ = _half_width(_parts(mean), level)
-    return Interval(mean.value, mean.value - half, mean.value + half, level, "models", 0)
+    if half == 0:
+        note = "no interval: all models have the same value"
+        return Interval(mean.value, math.nan, math.nan, level, "models", 0, note)
+    low, high = max(mean.value - half, bounds[0]), min(mean.value + half, bounds[1])
+    return Interval(mean.value, low, high, level, "models", 0)
 
 
 def mean_difference(first: ModelMean, second: ModelMean, level: float = 0.95) -> Difference:
@@ -112,8 +123,8 @@ def mean_difference(first: ModelMean, second: ModelMean, level: float = 0.95) ->
         note = "no test: one model of a kind"
         none = Interval(value, math.nan, math.nan, level, "models", 0, note)
         return Difference(value, none, math.nan, math.nan)
-    half, deviation = _half_width(kinds, level)
-    freedom = min(len(part) for part in kinds) - 1
+    half, deviation = _half_width(kinds, level, min(first.models, second.models))
+    freedom = min(first.models, second.models) - 1
     if deviation == 0:
         p_value = 1.0 if value == 0 else math.nan
     else:
@@ -135,18 +146,29 @@ def _difference_parts(first: ModelMean, second: ModelMean) -> list[Tensor]:
         kinds.append(first.retrained - second.retrained)
     else:
         kinds += [part for part in (first.retrained, second.retrained) if len(part)]
-    alike = len(set(first.keys)) == len(first.keys) and set(first.keys) == set(second.keys)
-    if first.keys and alike:
-        order = [second.keys.index(key) for key in first.keys]
-        kinds.append(first.own - second.own[order])
+    if set(first.keys) & set(second.keys):
+        kinds.append(_shared_parts(first, second))
     else:
         kinds += [part for part in (first.own, second.own) if len(part)]
     return kinds
 
 
-def _half_width(kinds: Sequence[Tensor], level: float) -> tuple[float, float]:
+def _shared_parts(first: ModelMean, second: ModelMean) -> Tensor:
+    """What every start adds to the difference of two means, times the number of starts; starts
+    that both have appear once, so that what they are cancels."""
+    parts: dict[Hashable, float] = {}
+    for mean, sign in ((first, 1.0), (second, -1.0)):
+        centred = sign * (mean.own - mean.own.mean()) / len(mean.own)
+        for key, part in zip(mean.keys, centred.tolist(), strict=True):
+            parts[key] = parts.get(key, 0.0) + part
+    return len(parts) * torch.tensor(list(parts.values()), dtype=torch.float64)
+
+
+def _half_width(
+    kinds: Sequence[Tensor], level: float, models: int | None = None
+) -> tuple[float, float]:
     """Half width of the interval, and the standard deviation of the mean."""
     variance = sum(float(part.var()) / len(part) for part in kinds)
-    freedom = min(len(part) for part in kinds) - 1
+    freedom = (models or min(len(part) for part in kinds)) - 1
     deviation = math.sqrt(variance)
     return float(student.ppf((1 + level) / 2, freedom)) * deviation, deviation

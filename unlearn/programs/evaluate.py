@@ -14,6 +14,7 @@ from unlearn.comparison.provenance import provenance_of
 from unlearn.comparison.result import ComparisonReport
 from unlearn.comparison.runs import method_groups
 from unlearn.errors import UserError, program
+from unlearn.problem import UnlearningProblem
 from unlearn.programs.console import say
 from unlearn.programs.job import Job
 from unlearn.programs.plan import EvaluatePlan, plan_comparison
@@ -79,8 +80,24 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
         level=plan.resampling.level,
         rows=compared.rows,
         pairs=compared.pairs,
-        notes=notes_of(yardstick.evaluations, retrained, chosen, found, plan.resampling.level),
+        notes=notes_of(
+            yardstick.evaluations,
+            retrained,
+            chosen,
+            found,
+            plan.resampling.level,
+            _refused(problem),
+        ),
         provenance=provenance_of(plan.overrides, retrained, chosen),
         forget_index=problem.splits["forget"].index,
         forget_targets=problem.splits["forget"].targets,
     )
+
+
+def _refused(problem: UnlearningProblem) -> str:
+    """Why the problem's forget set has no control runs, empty where it has."""
+    try:
+        problem.control(0)
+    except UserError as error:
+        return str(error).removeprefix("control=true: ").split(". They would")[0]
+    return ""

@@ -7,8 +7,8 @@ MOST_SEED = 2**31 - 1
 MOST_MODELS = 100_000  # more is a slip of the pen
 
 
-# Added to the seed of a control run wherever it draws numbers: else it would share orders, noise and
-# fresh weights with the ordinary run of its seed, and be closer to it than two strangers.
+# Added to the seed of a control run wherever it draws numbers: else it would share orders, noise
+# and fresh weights with the ordinary run of its seed, and be closer to it than two strangers.
 CONTROL_SEEDS = 3_000_017
 
 

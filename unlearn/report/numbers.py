@@ -56,28 +56,39 @@ def penalty(value: float, quantity: Quantity, floor: Number | None) -> float:
 
 
 def clear_winner(report: ComparisonReport, key: str) -> str | None:
-    """The method that is best by more than chance: it is told apart from the runner-up, both have
-    an original model for every run, and as many models."""
+    """The method that is best by more than chance: told apart from every other, on its side of
+    what is best. Flagged rows, and runs that share one original model, take no part; the others
+    must have equally many models."""
     quantity = report.quantities[key]
     floor = report.rows[0].numbers.get(key)
+    target = floor.value if floor else math.nan
     ranked = sorted(
-        (penalty(row.numbers[key].value, quantity, floor), row.label)
-        for row in report.of_kind("method")
-        if key in row.numbers
-        and not row.flags
-        and row.starts == "each"
-        and not math.isnan(penalty(row.numbers[key].value, quantity, floor))
+        (
+            (penalty(row.numbers[key].value, quantity, floor), row.label, row)
+            for row in report.of_kind("method")
+            if key in row.numbers
+            and not row.flags
+            and row.starts == "each"
+            and not math.isnan(penalty(row.numbers[key].value, quantity, floor))
+        ),
+        key=lambda entry: entry[:2],
     )
     if len(ranked) < 2:
         return None
-    best, second = ranked[0][1], ranked[1][1]
-    apart = any(
-        pair.metric == key
-        and {pair.first, pair.second} == {best, second}
-        and pair.p_holm < 1 - report.level
+    best, *rivals = (row for _, _, row in ranked)
+    if any(row.numbers[key].n != best.numbers[key].n for row in rivals):
+        return None
+    if quantity.better == "closer" and any(
+        (row.numbers[key].value - target) * (best.numbers[key].value - target) < 0 for row in rivals
+    ):
+        return None  # as far on the other side is another number, not a worse one
+    apart = {
+        frozenset((pair.first, pair.second))
         for pair in report.pairs
-    )
-    return best if apart else None
+        if pair.metric == key and pair.p_holm < 1 - report.level
+    }
+    won = all(frozenset((best.label, row.label)) in apart for row in rivals)
+    return best.label if won else None
 
 
 @dataclass(frozen=True)
