@@ -7,13 +7,9 @@ import pytest
 import torch
 from support.compose import compose_job
 
-from unlearn.comparison.flags import (
-    COLLAPSED,
-    EQUALS_ORIGINAL,
-    flags_of_numbers,
-    flags_of_outputs,
-)
+from unlearn.comparison.flags import COLLAPSED, EQUALS_ORIGINAL, flags_of_numbers, flags_of_outputs
 from unlearn.comparison.groups import Group, Member
+from unlearn.comparison.reference_flags import flags_of_control
 from unlearn.comparison.result import Number, Row
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.evals.base import Quantity
@@ -168,3 +164,12 @@ def test_an_epsilon_that_cannot_be_computed_is_no_small_one():
     assert found == ["epsilon_hat undefined on 6% of the examples"]
     few = replace(row(), examples={"epsilon_hat": torch.cat([examples[1:2], examples[10:]])})
     assert flags_of_numbers(few, row(), QUANTITIES) == []
+
+
+def test_control_runs_that_were_spoilt_are_named(problem):
+    runs = group(member(answers(problem, seed), seed) for seed in range(6))
+    alike = group(member(answers(problem, 20 + seed), seed) for seed in range(6))
+    spoilt = group(member(answers(problem, 40 + seed, margin=1.0), seed) for seed in range(6))
+    assert flags_of_control(runs, alike, True) == []
+    [flag] = flags_of_control(runs, spoilt, True)
+    assert flag.startswith("control models ") and flag.endswith("points below it on test")

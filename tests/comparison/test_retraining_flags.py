@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unlearn.comparison.flags import FAR_BELOW, NEAR_CHANCE, flags_of_retraining
+from unlearn.comparison.reference_flags import FAR_BELOW, NEAR_CHANCE, flags_of_retraining
 from unlearn.storage.predictions import BySplit, Predictions
 
 EXAMPLES, CLASSES = 1000, 10

@@ -6,15 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from unlearn.comparison.flags import (
-    flags_of_bank,
-    flags_of_coherence,
-    flags_of_numbers,
-    flags_of_outputs,
-)
+from unlearn.comparison.flags import flags_of_coherence, flags_of_numbers, flags_of_outputs
 from unlearn.comparison.groups import Group
 from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.pairs import marked, paired_comparisons
+from unlearn.comparison.reference_flags import flags_of_bank, flags_of_control
 from unlearn.comparison.result import Pair, Row
 from unlearn.comparison.rows import RowMaker
 from unlearn.comparison.scoring import Resampling
@@ -72,6 +68,9 @@ def compare_groups(
         if len(once) < len(group):
             flags.insert(0, f"{len(group)} runs, {len(once)} different")
         control = controls.get(group.label)
+        if control is not None:
+            classification = yardstick.problem.task.is_classification
+            flags += flags_of_control(once, control, classification)
         rows.append(maker.row(once, control and control.distinct(), rows[0], flags))
     quantities = quantities_of(yardstick, rows)
     headline = [key for key, quantity in quantities.items() if quantity.headline]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -20,7 +19,7 @@ from unlearn.metrics.bimodality import FEWEST_MODELS, bimodality, weakest_margin
 from unlearn.metrics.coherence import FEWEST_MODELS as ENOUGH_FOR_COHERENCE
 from unlearn.metrics.coherence import coherence
 from unlearn.metrics.statistics import logit_margin, logit_scaled_confidence
-from unlearn.storage.predictions import BySplit, Population, Predictions
+from unlearn.storage.predictions import BySplit, Population
 
 EQUALS_ORIGINAL = "equals the original"
 COLLAPSED = "collapsed"
@@ -31,13 +30,7 @@ _COPIED = 0.1  # share of the smallest distance between two retrained models
 # Retrained models' margins have longer tails than the normal ones of the test.
 _CHANCE, _FAR_MORE = 1e-3, 4.0
 _HARDLY = 0.25  # of what the other group of models moved
-ORIGINALS = 8  # original models that retrained ones are held against
 FALSE_ALARM = 0.01  # probability of calling one population of models two groups
-FAR_BELOW = "far below the original on test"
-NEAR_CHANCE = "near chance on test"
-# Share of the original's skill that a retrained model keeps at least, and the standard errors of
-# the test set that a difference must exceed.
-_KEPT, _CERTAIN = 0.75, 3.0
 UNDEFINED = 0.05  # share of examples without an epsilon above which a row is flagged
 
 
@@ -85,83 +78,6 @@ def flags_of_outputs(group: Group, yardstick: Yardstick) -> list[str]:
     if copies:
         found.append(f"{copies} of {models} equal a retrained model")
     return found + ([] if 0 < unmoved < models else _two_groups(group, yardstick, ways))
-
-
-def flags_of_retraining(
-    retrained: BySplit, originals: Sequence[BySplit], classification: bool
-) -> list[str]:
-    """What is suspicious about a retrained model, against which everything else is measured.
-
-    Skill is what a model gains on test over the best constant answer: over the share of the largest
-    class, or (regression) over the squared error of the mean target. `near chance`: the skill does
-    not exceed three standard errors, so a constant answer explains it. `far below the original`:
-    the model keeps less than three quarters of the original's skill, and the difference on the same
-    examples exceeds three standard errors.
-
-    Test examples of a forgotten class, which a retrained model cannot know, are left out.
-
-    Args:
-        retrained: predictions of the model by split.
-        originals: predictions of at least one original model.
-        classification: the task type.
-
-    Returns:
-        `FAR_BELOW`, `NEAR_CHANCE`, both or none.
-    """
-    split = "retain_test" if "retain_test" in retrained else "test"
-    if len(retrained[split].targets) < 2:
-        return []
-    own = _gain(retrained[split], classification)
-    theirs = torch.stack([_gain(o[split], classification) for o in originals]).mean(0)
-    lost = theirs - own
-    found = []
-    if own.mean() < _KEPT * theirs.mean() and _certain(lost):
-        found.append(FAR_BELOW)
-    if not _certain(own):
-        found.append(NEAR_CHANCE)
-    return found
-
-
-def flags_of_bank(
-    retrained: Group, groups: Sequence[Group], yardstick: Yardstick
-) -> tuple[str, ...]:
-    """What is suspicious about the retrained models: `flags_of_retraining`, and of how many.
-
-    Args:
-        retrained: the bank.
-        groups: rows of the comparison; their original models are what retraining is held against.
-        yardstick: looks up original models.
-    """
-    seeds = sorted(
-        {m.original_seed for g in groups for m in g.members if m.original_seed is not None}
-    )
-    originals = [yardstick.original(seed).read() for seed in seeds[:ORIGINALS]]
-    if not originals:
-        return ()
-    classification = yardstick.problem.task.is_classification
-    counted = Counter(
-        flag
-        for member in retrained.members
-        for flag in flags_of_retraining(member.read(), originals, classification)
-    )
-    return tuple(f"{count} of {len(retrained)}: {flag}" for flag, count in counted.items())
-
-
-def _gain(predictions: Predictions, classification: bool) -> Tensor:
-    """By how much each example `(N,)` is answered better than by the best constant answer."""
-    targets = predictions.targets
-    if classification:
-        usual = targets.bincount().argmax()
-        right = predictions.logits.argmax(1) == targets
-        return right.double() - (targets == usual).double()
-    squared = (predictions.logits.squeeze(1).double() - targets.double()).square()
-    return (targets.double() - targets.double().mean()).square() - squared
-
-
-def _certain(differences: Tensor) -> bool:
-    """Whether the mean of `(N,)` lies above zero by more than its standard errors allow."""
-    error = differences.std() / math.sqrt(len(differences))
-    return bool(differences.mean() > _CERTAIN * error)
 
 
 def _copies(models: Sequence[BySplit], retrained: Sequence[BySplit], classification: bool) -> int:

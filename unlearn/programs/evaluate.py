@@ -56,7 +56,7 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
     if not groups:
         raise UserError(
             f"{plan.runs} holds no finished run of this problem ({problem.name}): make "
-            f"some with  {program('unlearn')} method=gisa seeds=8{words}"
+            f"some with  {program('unlearn')} method=gisa seeds=8 original_seed=seed{words}"
         )
     if not len(retrained):
         raise UserError(
