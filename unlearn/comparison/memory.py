@@ -21,8 +21,8 @@ training besides the unlearning, since retrained models are at hand.
 What control runs cannot match is the size of the training data: a control model has seen fewer
 examples than an unlearned one, by as many as are forgotten, and so have retrained models beside
 originals. The row of `method=retrain` with control runs, models trained without the forget set
-beside models trained without it and another, shows how much of a table's memory that alone makes:
-read the others against it.
+beside models trained without it and another, shows how much of a table's memory that makes: none
+that could be told on the digits (docs/results/digits.md).
 """
 
 from __future__ import annotations
