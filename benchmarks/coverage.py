@@ -8,7 +8,10 @@ over all worlds (`worlds.py`). The bank is a store with `python train.py seeds=5
 --originals also `role=original seeds=192`. Every third forget and fourth test example of the digits
 is used, and forgetting quality sees a third of these forget examples: that only saves time.
 Every world has retrained models and two rows of one kind, so that their difference is 0: how often
-`difference_test` calls it significant is the size of the test.
+the test between rows calls it significant is its size. Distances are to twice as many retrained
+models as a row has models, as from a store that holds more; attacks see as many as the row has. The
+rows called memory are the size of the test that exchanges models (`unlearn/comparison/memory.py`),
+between the two rows, which are of one kind.
 """
 
 from __future__ import annotations
@@ -30,13 +33,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from environment import environment
 from worlds import Models, Sampler, banked, simulated, two_classes
 
+from unlearn.comparison.memory import relabelled
+from unlearn.comparison.scoring import Resampling
+from unlearn.evals.u_lira import ULiRA
 from unlearn.metrics.differences import difference_test, holm
 from unlearn.metrics.epsilon import epsilon_hat, median_epsilon
 from unlearn.metrics.forgetting import competition_score, forgetting_quality
-from unlearn.metrics.intervals import Interval, interval, mean_interval
+from unlearn.metrics.intervals import Interval, interval
+from unlearn.metrics.means import (
+    ModelMean,
+    mean_difference,
+    mean_interval,
+    mean_of_pairs,
+    mean_of_runs,
+)
 from unlearn.metrics.population import AttackResult, klom, rmia, u_lira
-from unlearn.metrics.resampling import ModelDraws, pair_mean_replicates, side_by_side
+from unlearn.metrics.resampling import ModelDraws, side_by_side
 from unlearn.metrics.roc import auc
+from unlearn.storage.predictions import Population
 
 MODELS = (8, 16, 32, 64)
 ROUND = 8  # worlds of every cell in a round
@@ -98,38 +112,61 @@ def pair_distances(r: Models, u: Models) -> Tensor:
 
 
 def judged(
-    r: Models, rows: tuple[Models, Models], draws: ModelDraws
+    retrained: Models, rows: tuple[Models, Models], draws: ModelDraws
 ) -> tuple[list[dict[str, Interval]], dict[str, float]]:
-    """Intervals of both rows and the p-values of their difference."""
-    models = len(r)
+    """Intervals of both rows and the p-values of their difference.
+
+    Args:
+        retrained: at least as many as a row has models; the first of these meet the attacks.
+        rows: of one kind.
+        draws: models of every replicate.
+    """
+    models = len(rows[0])
+    everyone = torch.arange(models)[None]
+    r = retrained[everyone[0]]
     r_draws = draws.retrained(models)
     found: list[dict[str, tuple[float, Tensor]]] = []
+    means: list[dict[str, ModelMean]] = []
     intervals: list[dict[str, Interval]] = []
-    everyone = torch.arange(models)[None]
     for name, u in zip("ab", rows, strict=True):
         u_draws = draws.unlearned(name, models)
         drawn = population_numbers(r, u, r_draws, u_draws)
         whole = population_numbers(r, u, everyone, everyone)
-        numbers = {key: (float(whole[key]), drawn[key]) for key in whole}
-        distances = pair_distances(r, u)
-        numbers["divergence/forget_kl"] = (
-            float(distances.mean()),
-            pair_mean_replicates(distances, r_draws, u_draws),
-        )
-        found.append(numbers)
-        intervals.append({k: interval(*numbers[k], models) for k in numbers})
-        for key, values in _runs(u).items():
-            intervals[-1][key] = mean_interval(values)
-    first, second = found
-    p_values = {k: difference_test(*first[k], *second[k], models).p_value for k in first}
+        found.append({key: (float(whole[key]), drawn[key]) for key in whole})
+        means.append(row_means(retrained, u, [(name, i) for i in range(models)]))
+        intervals.append({k: interval(*found[-1][k], models) for k in found[-1]})
+        intervals[-1] |= {k: mean_interval(mean) for k, mean in means[-1].items()}
+    p_values = {k: difference_test(*found[0][k], *found[1][k], models).p_value for k in found[0]}
+    p_values |= {k: mean_difference(means[0][k], means[1][k]).p_value for k in means[0]}
     return intervals, p_values
 
 
-def _runs(u: Models) -> dict[str, Tensor]:
+def row_means(retrained: Models, u: Models, keys: list[tuple[str, int]]) -> dict[str, ModelMean]:
+    """The numbers of single models, as means over a row."""
     return {
-        "accuracy/test": u.test_accuracy,
-        "accuracy/forget": (u.hinge > 0).double().mean(1),
+        "divergence/forget_kl": mean_of_pairs(pair_distances(retrained, u).T, keys),
+        "accuracy/test": mean_of_runs(u.test_accuracy, keys),
+        "accuracy/forget": mean_of_runs((u.hinge > 0).double().mean(1), keys),
     }
+
+
+def memory_p_values(rows: tuple[Models, Models], exchanges: int, seed: int) -> dict[str, float]:
+    """Of the test that two rows differ, by exchanging models between them."""
+    targets = {"forget": torch.zeros(rows[0].odds.shape[1], dtype=torch.long)}
+    index = {"forget": torch.arange(rows[0].odds.shape[1])}
+    one, other = (
+        Population(tuple(map(str, range(len(u)))), {"forget": two_classes(u.odds)}, targets, index)
+        for u in rows
+    )
+    test = relabelled(
+        ULiRA(),
+        one,
+        other,
+        None,  # type: ignore[arg-type]  # U-LiRA reads nothing of the problem
+        ("accuracy", "auc"),
+        Resampling(relabellings=exchanges, seed=seed),
+    )
+    return {f"memory:u_lira/{key}": found.p_value for key, found in test.items()}
 
 
 class Cell:
@@ -142,12 +179,13 @@ class Cell:
         self.p_values: dict[str, list[float]] = defaultdict(list)
         self.worlds, self.seconds = 0, 0.0
 
-    def add(self, worlds: int, draws: int) -> None:
+    def add(self, worlds: int, draws: int, exchanges: int) -> None:
         """Simulates so many more worlds."""
         begin = time.perf_counter()
         for _ in range(worlds):
             r, a, b = self.sampler(self.models, self.generator)
             both, tested = judged(r, (a, b), ModelDraws(draws, seed=self.worlds))
+            memory = memory_p_values((a, b), exchanges, seed=self.worlds)
             self.worlds += 1
             for key in both[0]:
                 self.intervals[key] += [row[key] for row in both]
@@ -155,6 +193,8 @@ class Cell:
                 self.p_values[key].append(p)
             usable = [p for p in tested.values() if not math.isnan(p)]
             self.p_values["any, Holm"].append(float(holm(usable).min()))
+            for key, p in memory.items():
+                self.p_values[key].append(p)
         self.seconds += time.perf_counter() - begin
 
     def summary(self) -> dict[str, object]:
@@ -223,7 +263,7 @@ def trusted_from(document: dict) -> dict[str, int | None]:
             if found.get("intervals"):
                 right = found["coverage"] >= 0.9 and found["width"] <= widest
                 good[c["models"]] &= right
-        if "coverage" in document["cells"][0]["numbers"][key]:
+        if "coverage" in document["cells"][0]["numbers"].get(key, {}):
             bad = [models for models, fine in good.items() if not fine]
             above = [models for models in sorted(good) if models > max(bad, default=0)]
             result[key] = above[0] if above else None
@@ -246,6 +286,7 @@ def main() -> None:
     parser.add_argument("--models", type=int, nargs="+", default=MODELS)
     parser.add_argument("--rounds", type=int, default=10, help=f"of {ROUND} worlds in every cell")
     parser.add_argument("--draws", type=int, default=24, help="replicates")
+    parser.add_argument("--exchanges", type=int, default=99, help="of models, in tests of memory")
     parser.add_argument("--json", type=Path, help="write the results here after every round")
     parser.add_argument("--table", type=Path, help="only print the table of such a file")
     options = parser.parse_args()
@@ -263,7 +304,7 @@ def main() -> None:
     document = {"benchmark": "coverage", "draws": options.draws, "environment": environment()}
     for finished in range(1, options.rounds + 1):
         for cell in every:
-            cell.add(ROUND, options.draws)
+            cell.add(ROUND, options.draws, options.exchanges)
             print(f"round {finished}: {cell.world}, {cell.models} models", flush=True)
         document["cells"] = [cell.summary() for cell in every]
         if options.json:

@@ -63,7 +63,8 @@ Sampler = Callable[[int, torch.Generator], tuple[Models, Models, Models]]
 
 
 def simulated(shift: float) -> Sampler:
-    """Draws retrained models and two rows whose forget log odds are ``shift`` deviations higher."""
+    """Draws retrained models, twice as many as a row has, and two rows whose forget log odds are
+    ``shift`` deviations higher."""
     fixed = torch.Generator().manual_seed(7)
     shape = FORGET + 2 * TEST
     location = 3 + 2 * torch.randn(shape, generator=fixed, dtype=torch.float64)
@@ -81,7 +82,7 @@ def simulated(shift: float) -> Sampler:
         return of_logits(two_classes(forget), zeros[:FORGET], two_classes(test), zeros, right)
 
     return lambda models, generator: (
-        population(models, 0.0, generator),
+        population(2 * models, 0.0, generator),
         population(models, shift, generator),
         population(models, shift, generator),
     )
@@ -98,7 +99,7 @@ def banked(folder: Path, kind: str) -> Sampler:
 
     def draw(models: int, generator: torch.Generator) -> tuple[Models, Models, Models]:
         order = torch.randperm(len(retrained), generator=generator)
-        r, a, b = (order[i * models : (i + 1) * models] for i in range(3))
+        r, a, b, _ = order.split([2 * models, models, models, len(order) - 4 * models])
         if kind == "originals":
             a, b = torch.randperm(len(other), generator=generator)[: 2 * models].split(models)
         return retrained[r], other[a], other[b]
