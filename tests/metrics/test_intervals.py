@@ -4,25 +4,26 @@ import math
 
 import pytest
 import torch
-from scipy.stats import t, ttest_1samp, ttest_ind
+from scipy.stats import t
 
 from unlearn.metrics.differences import detectable_difference, difference_test, holm
 from unlearn.metrics.intervals import (
     interval,
-    mean_gap_interval,
-    mean_interval,
     standard_deviation,
 )
 from unlearn.metrics.population import u_lira
 from unlearn.metrics.resampling import (
     ModelDraws,
     kept,
-    mean_replicates,
-    pair_mean_replicates,
-    replicates,
     side_by_side,
     spread,
 )
+
+
+def replicates(metric, retrained_draws, unlearned_draws):
+    """A number of two populations in every replicate, one after another."""
+    pairs = zip(retrained_draws, unlearned_draws, strict=True)
+    return torch.tensor([metric(r, u) for r, u in pairs], dtype=torch.float64)
 
 
 def normal(*shape, seed=0):
@@ -55,20 +56,9 @@ def test_draws_depend_on_seed_replicate_and_population_only():
 @pytest.mark.parametrize("count", [5, 8, 16, 64])
 def test_the_spread_of_a_mean_is_its_standard_error(count):
     values = normal(count)
-    draws = mean_replicates(values, ModelDraws(4000).retrained(count))
+    draws = values[ModelDraws(4000).retrained(count)].mean(1)
     expected = float(values.std()) / math.sqrt(count)
     assert standard_deviation(draws, count) == pytest.approx(expected, rel=0.05)
-
-
-def test_replicates_of_all_pairs_are_those_of_the_matrix():
-    distances = normal(8, 12).square()
-    draws = ModelDraws(15)
-    r, u = draws.retrained(8), draws.unlearned("a", 12)
-    found = pair_mean_replicates(distances, r, u)
-    direct = replicates(lambda i, j: float(distances[i][:, j].mean()), r, u)
-    torch.testing.assert_close(found, direct)
-    with pytest.raises(ValueError, match=r"^unlearned_draws:"):
-        pair_mean_replicates(distances, r, u[:3])
 
 
 def test_replicates_side_by_side_are_those_one_by_one():
@@ -78,19 +68,6 @@ def test_replicates_side_by_side_are_those_one_by_one():
     together = u_lira(side_by_side(retrained, r), side_by_side(unlearned, u), None)
     apart = replicates(lambda i, j: u_lira(retrained[i], unlearned[j], None).accuracy, r, u)
     torch.testing.assert_close(together.per_example.view(7, 10).mean(1), apart)
-
-
-def test_pair_means_cover_over_both_sides():
-    """Distances (x_j - y_i)^2 of standard normals: their expectation is 2."""
-    hits = 0
-    for world in range(200):
-        r, u = normal(2, 16, seed=world).unbind()
-        distances = (r[:, None] - u).square()
-        draws = ModelDraws(60, seed=world)
-        drawn = pair_mean_replicates(distances, draws.retrained(16), draws.unlearned("a", 16))
-        found = interval(float(distances.mean()), drawn, 16)
-        hits += found.low <= 2 <= found.high
-    assert 0.9 <= hits / 200 <= 0.99
 
 
 def test_interval_by_hand():
@@ -111,9 +88,6 @@ def test_interval_that_cannot_be_had_says_why():
         (interval(0.2, draws, 3), "takes 4 models"),
         (interval(math.inf, draws, 8), "not finite"),
         (interval(0.2, torch.full((4,), 0.2), 8), "same in every replicate"),
-        (mean_interval([0.3]), "one run"),
-        (mean_interval([0.3] * 7), "all 7 runs are equal"),
-        (mean_gap_interval([0.3, 0.3], [0.4] * 7), "are equal"),
     ):
         assert math.isnan(found.low) and math.isnan(found.high) and why in found.note
     with pytest.raises(ValueError, match=r"^level:"):
@@ -124,19 +98,6 @@ def test_infinite_replicates_open_the_interval_on_their_side():
     draws = torch.cat([torch.linspace(0, 1, 18), torch.tensor([math.inf, math.inf])])
     found = interval(0.5, draws, 16)
     assert found.high == math.inf and math.isfinite(found.low) and found.low < 0.5
-
-
-def test_students_and_welchs_intervals():
-    first, second = normal(7), 3 * normal(12, seed=1) + 1
-    expected = ttest_1samp(first.numpy(), 0).confidence_interval(0.95)
-    found = mean_interval(first)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    expected = ttest_ind(second.numpy(), first.numpy(), equal_var=False).confidence_interval(0.9)
-    found = mean_gap_interval(first, second, 0.9)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    assert found.estimate == pytest.approx(float(second.mean() - first.mean()))
-    with pytest.raises(ValueError, match=r"^values:"):
-        mean_interval([1.0, math.inf])
 
 
 def rows(worlds, models, shift=0.0, examples=20):

@@ -1,52 +1,23 @@
-"""Uncertainty: bootstrap intervals over examples and over models, paired comparisons, Holm.
+"""Bootstrap intervals over examples.
 
-Every function draws from a generator of its own, made from ``seed``: results repeat, and nobody
-else's random numbers change.
+Draws come from a generator of their own, made from ``seed``: results repeat, and nobody else's
+random numbers change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from scipy.stats import wilcoxon
 from torch import Tensor
 
-from unlearn.metrics.differences import holm
 from unlearn.metrics.intervals import Interval
 from unlearn.metrics.validation import require
-
-__all__ = [
-    "Interval",
-    "Location",
-    "PairedDifference",
-    "bootstrap_examples",
-    "bootstrap_models",
-    "holm",
-    "paired_difference",
-]
 
 Location = Literal["mean", "median"]
 # Drawn values held at once (64 MB of float64).
 _CHUNK = 1 << 23
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """First minus second over pairs, with interval and test.
-
-    Attributes:
-        difference: bootstrap interval of the location of the differences.
-        p_value: two-sided Wilcoxon signed-rank p-value, 1 if all differences are 0.
-        pairs: number of pairs used, after pairs with NaN were dropped.
-    """
-
-    difference: Interval
-    p_value: float
-    pairs: int
 
 
 def bootstrap_examples(
@@ -82,103 +53,6 @@ def bootstrap_examples(
     draws = _resampled_locations(kept, location, replicates, seed)
     low, high = _quantiles(draws, level)
     return Interval(float(_locate(kept, location)), low, high, level, over, replicates)
-
-
-def bootstrap_models(
-    metric: Callable[[Tensor, Tensor], float],
-    retrained: Tensor,
-    unlearned: Tensor,
-    *,
-    replicates: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Bootstrap interval of a population metric, resampling models of both kinds.
-
-    Models are drawn with replacement, retrained and unlearned independently. Duplicated models make
-    two populations look further apart than they are, so the replicates of an attack-like metric sit
-    above the estimate; their mean shift is removed before the percentiles are taken.
-
-    Infinite or undefined replicates are kept out of the shift; the ends are infinite where the
-    percentiles are.
-
-    Args:
-        metric: function of (retrained, unlearned) giving one number. Pass per-example statistics
-            ``(models, examples)`` instead of logits to make it cheap: every population metric takes
-            them.
-        retrained: first axis models.
-        unlearned: first axis models.
-        replicates: bootstrap replicates, one call of ``metric`` each.
-        level: coverage in (0, 1).
-        seed: of the generator.
-
-    Returns:
-        An `Interval` with ``over="models"``.
-
-    Raises:
-        ValueError: fewer than two models of a kind, bad option, or what ``metric`` raises.
-    """
-    _check_options("mean", replicates, level)
-    for argument, population in (("retrained", retrained), ("unlearned", unlearned)):
-        require(population.ndim > 0 and len(population) > 1, argument, "needs two models or more")
-    estimate = float(metric(retrained, unlearned))
-    generator = torch.Generator().manual_seed(seed)
-    draws = torch.empty(replicates, dtype=torch.float64)
-    for i in range(replicates):
-        drawn = [
-            population[torch.randint(len(population), (len(population),), generator=generator)]
-            for population in (retrained, unlearned)
-        ]
-        draws[i] = float(metric(drawn[0], drawn[1]))
-    draws = draws[~draws.isnan()]
-    if draws.numel() == 0:
-        return Interval(estimate, float("nan"), float("nan"), level, "models", replicates)
-    usable = draws[draws.isfinite()]
-    shift = float(usable.mean()) - estimate if len(usable) and np.isfinite(estimate) else 0.0
-    low, high = _quantiles(draws - shift, level)
-    return Interval(estimate, low, high, level, "models", replicates)
-
-
-def paired_difference(
-    first: Tensor,
-    second: Tensor,
-    location: Location = "mean",
-    *,
-    over: str = "examples",
-    replicates: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> PairedDifference:
-    """Compares two methods on the same seeds or examples: first minus second.
-
-    Two infinite values of one sign count as equal. A pair with NaN is dropped.
-
-    Args:
-        first: ``(n,)`` values of the first method.
-        second: ``(n,)`` values of the second, in the same order.
-        location: of the differences; ``median`` where values can be infinite (epsilon).
-        over: what a pair is, kept in the result.
-        replicates: bootstrap replicates.
-        level: coverage in (0, 1).
-        seed: of the generator.
-
-    Returns:
-        A `PairedDifference`. Its p-value is of one comparison; correct a table with `holm`.
-
-    Raises:
-        ValueError: shapes differ, no pair left, infinite differences with the mean, bad option.
-
-    Source: Wilcoxon, Individual Comparisons by Ranking Methods, Biometrics Bulletin 1945.
-    """
-    require(first.shape == second.shape, "second", "shape differs from that of first")
-    a, b = first.double(), second.double()
-    differences = torch.where(a == b, 0.0, a - b)
-    interval = bootstrap_examples(
-        differences, location, over=over, replicates=replicates, level=level, seed=seed
-    )
-    kept = _clean(differences, "first", location)
-    p_value = 1.0 if not kept.any() else float(wilcoxon(kept.cpu().numpy()).pvalue)
-    return PairedDifference(interval, p_value, kept.numel())
 
 
 def _check_options(location: str, replicates: int, level: float) -> None:

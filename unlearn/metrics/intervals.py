@@ -1,17 +1,15 @@
-"""Intervals: of means of runs, and of any number whose replicates are known."""
+"""Intervals of numbers whose replicates are known; `means.py` has those of means."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from scipy.stats import t as student
 from torch import Tensor
 
 from unlearn.metrics.resampling import FEWEST_MODELS, spread
-from unlearn.metrics.validation import finite, require
+from unlearn.metrics.validation import require
 
 _ROUNDING = 1e-12  # relative
 
@@ -95,69 +93,6 @@ def interval(
     return Interval(estimate, low, high, level, "models", len(draws))
 
 
-def mean_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Interval:
-    """Student's t interval of the mean of one value per run.
-
-    Args:
-        values: ``(n,)``, NaN dropped.
-        level: coverage in (0, 1).
-
-    Returns:
-        An `Interval` over models; no interval, with a note, for one value or equal values.
-
-    Raises:
-        ValueError: wrong shape, nothing but NaN, infinite values, ``level`` outside (0, 1).
-
-    Source: Student, The Probable Error of a Mean, Biometrika 1908.
-    """
-    kept = _finite_values(values, "values")
-    check_level(level)
-    n = kept.numel()
-    mean = float(kept.mean())
-    if n < 2 or float(kept.std()) <= _ROUNDING * abs(mean):
-        # Equal runs show that others are rare, not that they cannot be: no width would be right.
-        note = f"no interval: {'one run' if n < 2 else f'all {n} runs are equal'}"
-        return Interval(mean, math.nan, math.nan, level, "models", 0, note)
-    half = float(student.ppf((1 + level) / 2, n - 1)) * float(kept.std()) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, level, "models", 0)
-
-
-def mean_gap_interval(
-    retrained: Tensor | Sequence[float], unlearned: Tensor | Sequence[float], level: float = 0.95
-) -> Interval:
-    """Welch's t interval of the mean of the unlearned minus that of the retrained models.
-
-    Args:
-        retrained: ``(n,)`` one value per retrained model, NaN dropped.
-        unlearned: ``(m,)`` one value per unlearned model, NaN dropped.
-        level: coverage in (0, 1).
-
-    Returns:
-        An `Interval` over models; no interval, with a note, for fewer than two models of a kind or
-        where the models of both kinds are equal among themselves.
-
-    Raises:
-        ValueError: as `mean_interval`.
-
-    Source: Welch, The Generalization of Student's Problem when Several Different Population
-    Variances are Involved, Biometrika 1947.
-    """
-    check_level(level)
-    r, u = _finite_values(retrained, "retrained"), _finite_values(unlearned, "unlearned")
-    gap = float(u.mean() - r.mean())
-    if min(r.numel(), u.numel()) < 2:
-        return Interval(gap, math.nan, math.nan, level, "models", 0, "no interval: one run")
-    parts = torch.stack([r.var() / r.numel(), u.var() / u.numel()])
-    freedoms = torch.tensor([r.numel() - 1, u.numel() - 1], dtype=torch.float64)
-    variance = float(parts.sum())
-    if math.sqrt(variance) <= _ROUNDING * max(abs(float(r.mean())), abs(float(u.mean()))):
-        note = "no interval: all runs of a kind are equal"
-        return Interval(gap, math.nan, math.nan, level, "models", 0, note)
-    freedom = variance**2 / float((parts.square() / freedoms).sum())
-    half = float(student.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
-    return Interval(gap, gap - half, gap + half, level, "models", 0)
-
-
 def standard_deviation(draws: Tensor, n: int) -> float:
     """Standard deviation of a number of populations of n models, from its replicates.
 
@@ -184,11 +119,3 @@ def standard_deviation(draws: Tensor, n: int) -> float:
 def check_level(level: float) -> None:
     """Raises ``ValueError`` unless ``level`` lies in (0, 1)."""
     require(0 < level < 1, "level", f"must lie in (0, 1), got {level}")
-
-
-def _finite_values(values: Tensor | Sequence[float], argument: str) -> Tensor:
-    given = torch.as_tensor(values, dtype=torch.float64)
-    require(given.ndim == 1, argument, f"expected shape (n,), got {tuple(given.shape)}")
-    kept = given[~given.isnan()]
-    require(kept.numel() > 0, argument, "holds nothing but NaN")
-    return finite(kept, argument)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -88,29 +87,6 @@ class ModelDraws:
         return torch.from_numpy(np.stack(drawn))
 
 
-def replicates(
-    metric: Callable[[Tensor, Tensor], float],
-    retrained_draws: Tensor,
-    unlearned_draws: Tensor,
-) -> Tensor:
-    """A number of two populations in every replicate.
-
-    Args:
-        metric: function of the indices of retrained and of unlearned models, ``(kept,)`` each.
-        retrained_draws: ``(replicates, kept)``, from `ModelDraws.retrained`.
-        unlearned_draws: ``(replicates, kept)``, from `ModelDraws.unlearned`.
-
-    Returns:
-        ``(replicates,)`` float64.
-
-    Raises:
-        ValueError: different numbers of replicates, or what ``metric`` raises.
-    """
-    _check_draws(retrained_draws, unlearned_draws)
-    pairs = zip(retrained_draws, unlearned_draws, strict=True)
-    return torch.tensor([float(metric(r, u)) for r, u in pairs], dtype=torch.float64)
-
-
 def side_by_side(values: Tensor, draws: Tensor) -> Tensor:
     """The models of all replicates as one population, whose examples are those of each in turn.
 
@@ -127,56 +103,7 @@ def side_by_side(values: Tensor, draws: Tensor) -> Tensor:
     return values[draws].transpose(0, 1).flatten(1)
 
 
-def mean_replicates(values: Tensor, draws: Tensor) -> Tensor:
-    """Mean of one value per model in every replicate.
-
-    Args:
-        values: ``(models,)``.
-        draws: ``(replicates, kept)`` indices of models.
-
-    Returns:
-        ``(replicates,)`` float64.
-    """
-    return values.double()[draws].mean(1)
-
-
-def pair_mean_replicates(
-    distances: Tensor, retrained_draws: Tensor, unlearned_draws: Tensor
-) -> Tensor:
-    """Mean distance over all pairs of a retrained and an unlearned model, in every replicate.
-
-    Both sides are resampled: pairs that share a model are not independent, so neither the spread
-    over pairs nor that over the models of one side is the uncertainty of their mean.
-
-    Args:
-        distances: ``(retrained, unlearned)``, for instance KL(r_j || u_i) in nats.
-        retrained_draws: ``(replicates, kept)`` indices into the first axis.
-        unlearned_draws: ``(replicates, kept)`` indices into the second.
-
-    Returns:
-        ``(replicates,)`` float64 in the unit of ``distances``.
-
-    Raises:
-        ValueError: different numbers of replicates, or ``distances`` is no matrix.
-    """
-    _check_draws(retrained_draws, unlearned_draws)
-    require(distances.ndim == 2, "distances", "expected shape (retrained, unlearned)")
-    r, u = (
-        torch.zeros(len(draws), count, dtype=torch.float64).scatter(1, draws, 1 / draws.shape[1])
-        for draws, count in zip((retrained_draws, unlearned_draws), distances.shape, strict=True)
-    )
-    return ((r @ distances.double()) * u).sum(1)
-
-
 def _check_count(count: int) -> None:
     require(
         count >= FEWEST_MODELS, "count", f"resampling needs {FEWEST_MODELS} models, got {count}"
-    )
-
-
-def _check_draws(retrained_draws: Tensor, unlearned_draws: Tensor) -> None:
-    require(
-        len(retrained_draws) == len(unlearned_draws),
-        "unlearned_draws",
-        f"{len(unlearned_draws)} replicates, retrained_draws has {len(retrained_draws)}",
     )
