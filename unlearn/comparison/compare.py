@@ -55,7 +55,9 @@ def compare_groups(
     """
     controls = controls or {}
     maker = RowMaker(yardstick, retrained, resampling, memory=bool(controls))
-    rows = [replace(maker.noise_floor(), flags=flags_of_bank(retrained, groups, yardstick))]
+    starts = (m.original_seed for g in groups for m in g.members if m.original_seed is not None)
+    suspicious = flags_of_bank(retrained.members, starts, yardstick)
+    rows = [replace(maker.noise_floor(), flags=suspicious)]
     for group in groups:
         log.info(
             "comparing %s: %d models with %d retrained ones",

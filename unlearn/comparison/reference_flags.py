@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from unlearn.comparison.groups import Group
+from unlearn.comparison.groups import Group, Member
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.metrics.means import mean_difference, mean_of_runs
 from unlearn.storage.predictions import BySplit, Predictions
@@ -60,25 +60,23 @@ def flags_of_retraining(
 
 
 def flags_of_bank(
-    retrained: Group, groups: Sequence[Group], yardstick: Yardstick
+    retrained: Sequence[Member], original_seeds: Iterable[int], yardstick: Yardstick
 ) -> tuple[str, ...]:
     """What is suspicious about the retrained models: `flags_of_retraining`, and of how many.
 
     Args:
         retrained: the bank.
-        groups: rows of the comparison; their original models are what retraining is held against.
+        original_seeds: of the original models that retraining is held against, the first eight.
         yardstick: looks up original models.
     """
-    seeds = sorted(
-        {m.original_seed for g in groups for m in g.members if m.original_seed is not None}
-    )
-    originals = [yardstick.original(seed).read() for seed in seeds[:ORIGINALS]]
+    seeds = sorted(set(original_seeds))[:ORIGINALS]
+    originals = [yardstick.original(seed).read() for seed in seeds]
     if not originals:
         return ()
     classification = yardstick.problem.task.is_classification
     counted = Counter(
         flag
-        for member in retrained.members
+        for member in retrained
         for flag in flags_of_retraining(member.read(), originals, classification)
     )
     return tuple(f"{count} of {len(retrained)}: {flag}" for flag, count in counted.items())

@@ -14,6 +14,7 @@ from lightning import Callback
 from torch import nn
 
 from unlearn.comparison.groups import reference
+from unlearn.comparison.reference_flags import flags_of_bank
 from unlearn.errors import UserError
 from unlearn.evals.base import Quantity
 from unlearn.methods.base import UnlearningMethod
@@ -62,7 +63,9 @@ def carry_out(plan: UnlearnPlan) -> dict[str, Any]:
     if plan.table and records:
         rows = _reference_rows(plan)  # by all processes: what the store lacks they make together
         if is_first():
-            print_run_table(plan.problem, _headline(plan), rows, records)
+            bank = plan.yardstick.retrained
+            warnings = flags_of_bank(bank, plan.original_seeds, plan.yardstick)
+            print_run_table(plan.problem, _headline(plan), rows, records, warnings)
     return {
         "folders": [str(run.folder) for run in plan.runs],
         "ran": len(todo),

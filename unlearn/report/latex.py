@@ -103,7 +103,9 @@ def _table(
             lines.append(r"\midrule")
         name = broken(escaped(row.label)) + (r"$^\dagger$" if row.flags else "")
         cells = [f"{cell(row, key)} & {ends(row, key)}" for key in keys]
-        lines.append(" & ".join([name, str(models_of(row, section)), *cells]) + r" \\")
+        lines.append(
+            " & ".join([name, models_of(row, section).replace("–", "--"), *cells]) + r" \\"
+        )
     lines += [r"\bottomrule", r"\end{tabular}"]
     flagged = [f"{row.label}: {', '.join(row.flags)}" for row in rows if row.flags]
     if flagged:

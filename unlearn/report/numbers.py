@@ -152,9 +152,14 @@ def models_text(row: Row, section: Section | None = None) -> str:
     return f"n={models_of(row, section)}{starts}{controls}"
 
 
-def models_of(row: Row, section: Section | None = None) -> int:
-    """Models behind the numbers of a row, in a table of populations of each kind."""
-    return row.models if section and section.name != "single" and row.models else len(row.runs)
+def models_of(row: Row, section: Section | None = None) -> str:
+    """Models behind the numbers of a row, in a table of populations of each kind; the fewest and
+    the most where memory and shift have different numbers of them."""
+    if section is None or section.name == "single":
+        return str(len(row.runs))
+    found = [row.numbers[key] for key in section.keys if key in row.numbers]
+    counts = {number.n for number in found if not math.isnan(number.value)} or {row.models}
+    return "–".join(str(count) for count in sorted({min(counts), max(counts)}))
 
 
 def marks_text(number: Number) -> str:

@@ -85,6 +85,10 @@ def memory_and_shift(report: ComparisonReport) -> Figure | None:
             markersize=7,
             label=legend_text(row),
         )
+    shown = [row.label for row, _, _ in rows]
+    for row in report.rows:
+        if row.kind == "method" and row.label not in shown:
+            axes.plot([], [], " ", label=f"{row.label}: no control runs")
     axes.set_xlabel(f"shift: {heading(quantity, arrow=False)}, control against retrained models")
     axes.set_ylabel(f"memory: {heading(quantity, arrow=False)},\nunlearned against control models")
     axes.margins(0.12)

@@ -37,11 +37,21 @@ def print_run_table(
     quantities: Mapping[str, Quantity],
     references: dict[str, list[dict[str, float]]],
     runs: list[RunRecord],
+    warnings: Sequence[str] = (),
 ) -> None:
-    """Original, retrained and unlearned models side by side; several runs as mean and deviation."""
+    """Original, retrained and unlearned models side by side; several runs as mean and deviation.
+
+    Args:
+        problem: what was to be forgotten.
+        quantities: the numbers shown, by key.
+        references: numbers of original and of retrained models.
+        runs: of one method.
+        warnings: about the retrained models.
+    """
     sizes = {name: len(split) for name, split in problem.splits.items()}
     title = f"{problem.name}: forget {sizes['forget']} of {sizes['forget'] + sizes['retain']}"
-    name = runs[-1].document["method"]["name"]
+    document = runs[-1].document
+    name = document["method"]["name"] + (" control" if document["control"] else "")
     rows = {
         "original": references["original"],
         "retrained": references["retrained"],
@@ -63,6 +73,8 @@ def print_run_table(
     console.print(f"[italic]{escape(marked)}[/italic]", highlight=False)
     for table in tables_that_fit([escape(label) for label in labels], columns, console.width):
         console.print(table)
+    for warning in warnings:
+        console.print(f"[red]{DAGGER} retrained: {escape(warning)}[/red]", highlight=False)
 
 
 def cell(values: list[float], quantity: Quantity) -> str:
