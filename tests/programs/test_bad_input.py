@@ -112,6 +112,11 @@ BAD = [
     ("evaluate", "resampling.models=abc", "resampling.models must be a whole number"),
     ("evaluate", "resampling.models=0", "resampling"),
     ("evaluate", "resampling.level=2", "level must lie between 0 and 1"),
+    ("evaluate", "resampling.seed=-1", "resampling.seed must be at least 0"),
+    ("unlearn", "eval=[epsilon_hat] eval.epsilon_hat.delta=2", "eval.epsilon_hat: delta: must lie"),
+    ("unlearn", "eval=[rmia] eval.rmia.gamma=0", "eval.rmia: gamma: must be above 0"),
+    ("evaluate", "eval=full eval.certified_epsilon.level=1", "eval.certified_epsilon: level: must"),
+    ("evaluate", "eval=full eval.forgetting_quality.delta=-1", "eval.forgetting_quality: delta:"),
     ("evaluate", "eval.epsilon_hat.delta=nan", "eval.epsilon_hat.delta must be a number"),
     ("unlearn", "logger=wandb logger.tags=foo", "logger.tags must be a list"),
     # trainer

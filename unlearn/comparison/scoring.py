@@ -59,6 +59,8 @@ class Resampling:
                 f"between 0 and 1; got {self.models}, {self.relabellings}, {self.examples}, "
                 f"{self.level}"
             )
+        if self.seed < 0:
+            raise UserError(f"resampling.seed must be at least 0, got {self.seed}")
 
     @property
     def draws(self) -> ModelDraws:

@@ -2,7 +2,9 @@
 
 from unlearn.evals.base import Comparison, Evaluation, Quantity
 from unlearn.metrics.certified import certified_epsilon
+from unlearn.metrics.intervals import check_level
 from unlearn.metrics.statistics import logit_scaled_confidence
+from unlearn.metrics.validation import check_delta
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
 
@@ -36,7 +38,8 @@ class CertifiedEpsilon(Evaluation):
     }
 
     def __init__(self, delta: float = 0.05, level: float = 0.95):
-        self.delta, self.level = delta, level
+        check_level(level)
+        self.delta, self.level = check_delta(delta), level
 
     def reduced(self, population: Population, problem: UnlearningProblem) -> Population:
         return population.reduce(logit_scaled_confidence, "forget")

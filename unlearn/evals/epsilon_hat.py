@@ -3,6 +3,7 @@
 from unlearn.evals.base import Comparison, Evaluation, Quantity
 from unlearn.metrics.epsilon import epsilon_hat, median_epsilon
 from unlearn.metrics.statistics import hinge_margin
+from unlearn.metrics.validation import check_delta
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
 
@@ -32,7 +33,7 @@ class EpsilonHat(Evaluation):
     }
 
     def __init__(self, delta: float = 0.05):
-        self.delta = delta
+        self.delta = check_delta(delta)
 
     def reduced(self, population: Population, problem: UnlearningProblem) -> Population:
         return population.reduce(hinge_margin, "forget")

@@ -11,6 +11,7 @@ from unlearn.metrics.forgetting import (
     forgetting_quality,
 )
 from unlearn.metrics.statistics import logit_scaled_confidence, top_class_loss
+from unlearn.metrics.validation import check_delta
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
 
@@ -48,7 +49,8 @@ class ForgettingQuality(Evaluation):
     }
 
     def __init__(self, protocol: Protocol = "competition", delta: float | None = None):
-        self.protocol, self.delta = protocol, delta
+        self.protocol = protocol
+        self.delta = None if delta is None else check_delta(delta)
 
     def reduced(self, population: Population, problem: UnlearningProblem) -> Population:
         statistic = top_class_loss if self.protocol == "notebook" else logit_scaled_confidence

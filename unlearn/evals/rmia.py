@@ -6,6 +6,7 @@ from torch import Tensor
 from unlearn.evals.base import Comparison, Evaluation, Quantity
 from unlearn.metrics.population import rmia
 from unlearn.metrics.statistics import logit_margin
+from unlearn.metrics.validation import require
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
 
@@ -35,6 +36,7 @@ class RMIA(Evaluation):
     }
 
     def __init__(self, gamma: float = 1.0):
+        require(gamma > 0, "gamma", f"must be above 0, got {gamma}")
         self.gamma = gamma
 
     def reduced(self, population: Population, problem: UnlearningProblem) -> Population:
