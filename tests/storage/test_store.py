@@ -1,10 +1,12 @@
 """The store under many processes, kills, damage and a full disk."""
 
+import errno
 import hashlib
 import multiprocessing
 import os
 import resource
 import signal
+import stat
 import time
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 import torch
 
 from unlearn.errors import UserError
-from unlearn.storage.store import Address, DamagedEntry, Store, read_tensors, write_folder
+from unlearn.storage.folders import DamagedEntry, read_tensors
+from unlearn.storage.store import Address, Store
 
 ADDRESS = Address("original", "net", {"what": "a test", "seed": 3})
 
@@ -118,10 +121,108 @@ def test_a_full_disk_is_a_user_error_and_leaves_nothing_visible(tmp_path):
     assert list(tmp_path.glob("original/*")) == [] == list(tmp_path.glob("original/.*"))
 
 
+@pytest.mark.parametrize("code", ["EACCES", "EIO", "EMFILE", "ESTALE"])
+def test_what_cannot_be_read_is_not_damaged(tmp_path, monkeypatch, code):
+    """One line, and nothing is deleted or made again."""
+    store = Store(tmp_path)
+    store.publish(ADDRESS, made())
+    before = sorted(tmp_path.rglob("*"))
+    number, read = getattr(errno, code), Path.read_bytes
+
+    def refused(path):
+        if path.name == "tensors.safetensors":
+            raise OSError(number, os.strerror(number))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(UserError, match="nothing was changed") as caught:
+        store.get_or_make(ADDRESS, lambda: pytest.fail("it was made again"))
+    assert "\n" not in str(caught.value) and os.strerror(number) in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+    monkeypatch.undo()
+    assert store.read(ADDRESS) is not None
+
+
+def test_two_entries_exchanged_on_disk_are_found(tmp_path, caplog):
+    store = Store(tmp_path)
+    one, other = numbered(1), numbered(2)
+    for number, address in enumerate((one, other)):
+        store.publish(address, ({"weight": torch.full((2,), float(number))}, {}))
+    first, second = store.folder(one), store.folder(other)
+    first.rename(tmp_path / "x")
+    second.rename(first)
+    (tmp_path / "x").rename(second)
+    assert store.meta(one) is None
+    assert store.read(one) is None and store.read(other) is None
+    assert caplog.text.count("of another entry") == 2
+
+
+def test_files_of_others_in_a_damaged_entry_are_kept(tmp_path, caplog):
+    store = Store(tmp_path)
+    store.publish(ADDRESS, made())
+    folder = store.folder(ADDRESS)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "meta.json").write_text("{}")
+    assert store.read(ADDRESS) is None
+    [kept] = tmp_path.glob("original/.*/notes.txt")
+    assert kept.read_text() == "mine" and str(kept.parent) in caplog.text
+
+
+def test_an_entry_that_another_process_placed_meanwhile_stays(tmp_path, monkeypatch):
+    """As on a file system without locks."""
+    store = Store(tmp_path)
+    store.publish(ADDRESS, ({"weight": torch.zeros(2)}, {}))
+    monkeypatch.setattr(Store, "has", lambda store, address: False)
+    store.publish(ADDRESS, ({"weight": torch.ones(2)}, {}))
+    monkeypatch.undo()
+    assert float(store.read(ADDRESS).tensors["weight"].sum()) == 0
+    assert len(list((tmp_path / "original").iterdir())) == 1
+
+
+def test_everything_is_flushed_before_it_is_renamed_and_the_name_after(tmp_path, monkeypatch):
+    """What a power cut leaves is whole: files, their folder, then the rename, then its folder."""
+    done, flush, rename = [], os.fsync, Path.rename
+
+    def fsync(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        done.append(("flush", path.name))
+        flush(descriptor)
+
+    def renamed(path, target):
+        done.append(("rename", Path(target).name))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", renamed)
+    store = Store(tmp_path)
+    store.publish(ADDRESS, made())
+    at = done.index(("rename", store.folder(ADDRESS).name))
+    flushed = [name for _, name in done[:at]]
+    assert {"tensors.safetensors", "meta.json", "description.json", "checksums.json"} == set(
+        flushed[:-1]
+    )
+    assert ".writing." in flushed[-1] and done[at + 1 :] == [("flush", "original")]
+
+
+def test_files_and_folders_have_the_mode_of_the_umask(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2775)
+    before = os.umask(0o002)
+    try:
+        Store(shared).publish(ADDRESS, made())
+    finally:
+        os.umask(before)
+    folder = Store(shared).folder(ADDRESS)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert set(modes.values()) == {0o664}, modes
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
+
+
 def test_tensors_that_share_memory_are_written(tmp_path):
     base = torch.arange(6.0)
-    write_folder(tmp_path / "e", {"tensors": {"a": base, "b": base[1:3]}}, {})
-    assert torch.equal(read_tensors(tmp_path / "e", "tensors")["b"], torch.tensor([1.0, 2.0]))
+    Store(tmp_path).publish(ADDRESS, ({"a": base, "b": base[1:3]}, {}))
+    assert torch.equal(Store(tmp_path).read(ADDRESS).tensors["b"], torch.tensor([1.0, 2.0]))
 
 
 def test_a_missing_file_is_damage(tmp_path):

@@ -1,18 +1,23 @@
 """Loggers: what a dashboard would show, read back from offline files; nothing private in them."""
 
 import csv
+import re
 import socket
 import time
+from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 from support.compose import compose_job
 from support.wandb_files import offline_runs
 
+from unlearn.programs.composing import references_of
+from unlearn.programs.evaluate import evaluate
 from unlearn.programs.unlearn import unlearn
 from unlearn.tracking import wandb as wandb_logger
 from unlearn.tracking import wandb_server
 from unlearn.tracking.base import RunInfo
-from unlearn.tracking.redaction import shareable
+from unlearn.tracking.redaction import shareable, shareable_text
 
 QUICK = ("recipe.epochs=1", "trainer=cpu", "table=false", "method=scrub", "eval=standard")
 
@@ -67,6 +72,55 @@ def test_nothing_private_is_logged(tmp_path, monkeypatch):
     for private in (str(tmp_path), "/home/", "/root/", "/usr/", socket.gethostname() + '"'):
         assert private.encode() not in data, private
     assert run.run.host == "" and "environment" not in run.kinds
+
+
+def test_nothing_of_a_comparison_holds_a_path_of_this_machine(tmp_path, monkeypatch):
+    """The artifact's tables, config and summary; the files here keep the whole commands."""
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "wandb"))
+    words = ("recipe.epochs=1", "trainer=cpu", "references.retrained=2", "eval=[accuracy,klom]")
+    net = references_of(compose_job(*words, home=tmp_path)).problem.fresh_network(0)
+    for name in ("a", "b"):  # two rows that a folder tells apart
+        (tmp_path / name).mkdir()
+        for parameter in net.parameters():
+            parameter.data.mul_(0.9)
+        save_file(net.state_dict(), tmp_path / name / "0.safetensors")
+        files = f"method.files={tmp_path / name}/*.safetensors"
+        given = ("method=external", files, "logger=none", "table=false", "seed=0")
+        unlearn(compose_job(*words, *given, home=tmp_path))
+    job = compose_job(*words, "resampling.models=4", program="evaluate", home=tmp_path)
+    report = evaluate(job)
+    assert sum("external" in row for row in report["rows"]) == 2
+    [run] = offline_runs(tmp_path)
+    [artifact] = [a for a in run.artifacts if a.type == "report"]
+    sent = {c.path: Path(c.local_path).read_text() for c in artifact.manifest.contents}
+    assert set(sent) == {"results.csv", "results.md", "results.tex"}
+    here = (Path(report["report"]) / "results.md").read_text()
+    assert str(tmp_path) in here and "paths.store=store" in sent["results.md"]
+    assert "\\toprule" in sent["results.tex"]
+    assert sent["results.csv"].count("\n") > 10
+    for text in (*sent.values(), repr(run.config), repr(run.summary), repr(run.history)):
+        assert str(tmp_path) not in text and str(tmp_path).replace("_", "\\_") not in text
+        assert not re.search(r"(?<![\w.:/-])/(tmp|root|home|usr)\b", text)
+    [file] = tmp_path.glob("runs/wandb/offline-run-*/*.wandb")
+    data = file.read_bytes()
+    for path in [c.local_path for a in run.artifacts for c in a.manifest.contents]:
+        data = data.replace(path.encode(), b"")
+    assert str(tmp_path).encode() not in data
+
+
+def test_slashes_that_are_no_paths_stay_in_texts():
+    for text in (
+        "KL / JS",
+        "member/non-member",
+        "https://example.org/a/b",
+        r"\textbf{a}/\%",
+        "1/2",
+    ):
+        assert shareable_text(text) == text
+    told = "run  python train.py paths.store=/scratch/me/store 'forget.file=~/a b/c.txt' (/data/x)"
+    assert (
+        shareable_text(told) == "run  python train.py paths.store=store 'forget.file=a b/c.txt' (x)"
+    )
 
 
 def test_paths_and_secrets_are_taken_out_of_configs():

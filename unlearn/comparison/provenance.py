@@ -9,7 +9,7 @@ from typing import Any
 
 from unlearn.comparison.groups import Group
 from unlearn.errors import program
-from unlearn.storage.records import versions
+from unlearn.storage.making import versions
 
 
 def provenance_of(

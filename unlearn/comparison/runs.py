@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import nn
 from unlearn.comparison.groups import Group, Kind, Member
 from unlearn.errors import program
 from unlearn.problem import UnlearningProblem, canonical_digest
+from unlearn.storage.folders import checksums
 from unlearn.storage.records import RunRecord, records
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,13 @@ class Found:
         groups: by label.
         controls: of labels of groups, the control runs of the same method and values.
         left_out: runs that kept outputs of another sample of the retain set.
+        runs: all of these groups.
     """
 
     groups: Sequence[Group]
     controls: Mapping[str, Group]
     left_out: int
+    runs: Sequence[RunRecord] = ()
 
 
 def method_groups(
@@ -46,6 +48,7 @@ def method_groups(
     problem: UnlearningProblem,
     retain_examples: int | None,
     original_weights: Callable[[int], str | None] = lambda seed: None,
+    damaged: Container[Path] = (),
 ) -> Found:
     """Groups of the problem's finished runs.
 
@@ -59,13 +62,15 @@ def method_groups(
         retain_examples: size of the retain sample; runs that kept another are left out.
         original_weights: from a seed to the hash of an original model that was trained elsewhere,
             None for one trained here; runs that started from other ones are left out and logged.
+        damaged: folders of runs that are known to be; others that are found so are logged and left
+            out.
     """
     found: dict[tuple[str, str], list[RunRecord]] = {}
     control_runs: dict[tuple[str, str], list[RunRecord]] = {}
     left_out = strangers = 0
     for folder in sorted(root.glob(f"*-{problem.digest[:10]}")):
         for record in records(folder):
-            if record.document["problem"]["digest"] != problem.digest:
+            if record.folder in damaged or record.document["problem"]["digest"] != problem.digest:
                 continue
             if record.document["retain_examples"] != retain_examples:
                 left_out += 1
@@ -100,6 +105,7 @@ def method_groups(
         sorted(named.values(), key=lambda g: g.label),
         {named[which].label: controls[which] for which in named if which in controls},
         left_out,
+        [run for runs in (*found.values(), *control_runs.values()) for run in runs],
     )
 
 
@@ -179,14 +185,13 @@ def _run(record: RunRecord, problem: UnlearningProblem) -> Member:
         network.load_state_dict(record.state() or {})
         return network.eval()
 
-    sums = json.loads((record.folder / "checksums.json").read_text())
     return Member(
         document["seed"],
         start_of(record),
         document["costs"],
         record.outputs,
-        net if (record.folder / "model.safetensors").exists() else None,
-        canonical_digest([sums["outputs.safetensors"], document["costs"]]),
+        net if record.has_state else None,
+        canonical_digest([checksums(record.folder)["outputs.safetensors"], document["costs"]]),
         document["metrics"],
         document["evaluations"],
     )

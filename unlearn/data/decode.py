@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from unlearn.data.image_reading import Transparency, read_image
 from unlearn.data.listing import ImageFile
 from unlearn.errors import UserError
+from unlearn.files import folders
+from unlearn.files.locks import lock
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def decode(
     try:
         for folder in (cache, note.parent, cache / "pixels"):
             folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f"{note.stem}.lock"):
+        with lock(cache, note.stem, f"{label} that are decoded"):
             found = _cached(note, cache, len(files))
             if found is None:
                 known = _decode_all(root, files, note, side, channels, transparency, label)
@@ -158,8 +159,8 @@ def _decode_all(
     first, _ = read_image(root / files[0].name, side, channels, transparency)
     size = first.shape[-1]
     pixels = note.parent.parent / "pixels"
-    # Of this listing, whose lock is held: what a killed process left is written over.
-    aside = pixels / f".{note.stem}.npy"
+    folders.clean(pixels)
+    aside = folders.aside_of(pixels / f"{note.stem}.npy", "writing")
     ids = np.empty(len(files), dtype="V16")
     sums = np.empty(len(_starts(files)), dtype=np.uint32)
     with aside.open("wb") as file:
@@ -239,9 +240,9 @@ def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    aside = folders.aside_of(path, "writing")
     try:
-        aside.write_bytes(content)
+        folders.write_file(aside, content)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -3,17 +3,16 @@
 import csv
 import json
 import math
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from unlearn.data.holdout import check_seed
 from unlearn.data.tables import Table
 from unlearn.datasets.mufac import AGES, FILES, Mufac
 from unlearn.errors import UserError
+from unlearn.files import folders
+from unlearn.files.locks import lock
 
 VERSION = 1  # raise when the drawing changes
 FIRST_HOUSEHOLD = {"train": 1, "test": 801, "unseen": 851}
@@ -63,14 +62,14 @@ class MufacSynthetic(Mufac):
     def load(self) -> dict[str, Table]:
         root = Path(self.root)
         if not root.exists():
-            root.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(root.with_suffix(".lock")):
+            with lock(root.parent, root.name, "synthetic faces that are drawn"):
                 if not root.exists():
                     self._generate(root)
         return super().load()
 
     def _generate(self, root: Path) -> None:
-        aside = root.with_name(f".{os.getpid()}-{root.name}")
+        folders.clean(root.parent)
+        aside = folders.aside_of(root, "writing")
         try:
             for number, (role, stem) in enumerate(FILES.items()):
                 count = self.households if role == "train" else self.households // 4
@@ -83,9 +82,9 @@ class MufacSynthetic(Mufac):
                 with (aside / f"custom_{stem}_dataset.csv").open("w", newline="") as file:
                     csv.writer(file).writerows([("image_path", "age_class"), *rows])
             (aside / "SYNTHETIC.json").write_text(json.dumps(self.settings))
-            aside.rename(root)
+            folders.place(aside, root)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            folders.drop(aside)
 
     def _household(
         self, folder: Path, household: int, generator: np.random.Generator

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from unlearn.comparison.compare import compare_groups
 from unlearn.comparison.concurrency import one_thread_an_operation
-from unlearn.comparison.groups import reference_group
+from unlearn.comparison.groups import Group, reference_group
+from unlearn.comparison.mixture import mixture
 from unlearn.comparison.notes import notes_of
 from unlearn.comparison.provenance import provenance_of
 from unlearn.comparison.result import ComparisonReport
@@ -20,6 +23,8 @@ from unlearn.programs.job import Job
 from unlearn.programs.plan import EvaluatePlan, plan_comparison
 from unlearn.report.terminal import print_comparison
 from unlearn.report.write import write_report
+from unlearn.storage.folders import DamagedEntry
+from unlearn.storage.references import Role
 
 
 def evaluate(job: Job) -> dict[str, Any]:
@@ -44,12 +49,31 @@ def evaluate(job: Job) -> dict[str, Any]:
 
 
 def compare(plan: EvaluatePlan) -> ComparisonReport:
-    """The comparison itself; nothing is printed or written but numbers kept in the store."""
+    """The comparison itself; nothing is printed or written but numbers kept in the store.
+
+    Damaged runs are named and left out.
+    """
+    damaged: set[Path] = set()
+    while True:
+        try:
+            return _compare(plan, damaged)
+        except DamagedEntry as error:  # weights, which are read only where a number needs them
+            if error.folder in damaged:
+                raise
+            damaged.add(error.folder)
+            say(f"the run {error.folder} is damaged ({error}) and left out")
+
+
+def _compare(plan: EvaluatePlan, damaged: Container[Path]) -> ComparisonReport:
     references, yardstick = plan.references, plan.yardstick
     problem = references.problem
     words = f" {references.command}".rstrip()
     found = method_groups(
-        plan.runs, problem, references.retain_examples, partial(references.weights, "original")
+        plan.runs,
+        problem,
+        references.retain_examples,
+        partial(references.weights, "original"),
+        damaged,
     )
     groups = found.groups
     retrained = reference_group(references, "retrained", words)
@@ -69,6 +93,9 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
         nothing = [originals] if len(originals) else nothing
     chosen = [*nothing, *(g for g in groups if g.kind == "method")]
     compared = compare_groups(yardstick, retrained, chosen, plan.resampling, found.controls)
+    roles: list[tuple[Role, Group]] = [("retrained", retrained), ("original", originals)]
+    versions = [references.versions(role, m.seed) for role, group in roles for m in group.members]
+    mixed = mixture([run.document for run in found.runs], versions)
     return ComparisonReport(
         name=problem.name,
         digest=problem.digest,
@@ -80,14 +107,17 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
         level=plan.resampling.level,
         rows=compared.rows,
         pairs=compared.pairs,
-        notes=notes_of(
-            yardstick.evaluations,
-            retrained,
-            chosen,
-            found,
-            plan.resampling.level,
-            _refused(problem),
-        ),
+        notes=[
+            *notes_of(
+                yardstick.evaluations,
+                retrained,
+                chosen,
+                found,
+                plan.resampling.level,
+                _refused(problem),
+            ),
+            *([mixed] if mixed else []),
+        ],
         provenance=provenance_of(plan.overrides, retrained, chosen),
         forget_index=problem.splits["forget"].index,
         forget_targets=problem.splits["forget"].targets,

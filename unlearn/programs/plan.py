@@ -16,6 +16,7 @@ from unlearn.programs.composing import compared_with, stated_references, yardsti
 from unlearn.programs.job import Job
 from unlearn.programs.options import EvaluateOptions, TrainOptions, UnlearnOptions
 from unlearn.programs.seeds import CONTROL_SEEDS, MOST_SEED, control_start, seeds_of
+from unlearn.storage.making import source_digest
 from unlearn.storage.references import References, Role
 from unlearn.tracking.base import RunInfo, RunLogger
 
@@ -45,6 +46,11 @@ class MethodChoice:
     name: str
     values: Mapping[str, Any]
     make: Callable[[], UnlearningMethod]
+
+    @cached_property
+    def source(self) -> str:
+        """Digest of its code."""
+        return source_digest(type(self.make()))
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
 """What `unlearn.py` does: plan, resolve references, run, evaluate, record. No method is named."""
 
 import copy
-import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import Any
 
-from filelock import FileLock
 from lightning import Callback
 from torch import nn
 
@@ -17,16 +14,26 @@ from unlearn.comparison.groups import reference
 from unlearn.comparison.reference_flags import flags_of_bank
 from unlearn.errors import UserError
 from unlearn.evals.base import Quantity
+from unlearn.files.locks import lock
 from unlearn.methods.base import UnlearningMethod
 from unlearn.problem import ProblemView
 from unlearn.programs.console import say
+from unlearn.programs.documents import control_of, document_of, listed
 from unlearn.programs.job import Job
 from unlearn.programs.plan import PlannedRun, UnlearnPlan, plan_unlearning
 from unlearn.programs.progress import TrainingProgress
 from unlearn.report.terminal import print_run_table
+from unlearn.storage.folders import DamagedEntry
+from unlearn.storage.making import made_otherwise
 from unlearn.storage.predictions import collect
-from unlearn.storage.records import RunRecord, note_failure, read_record, versions, write_record
-from unlearn.storage.store import DamagedEntry
+from unlearn.storage.records import (
+    RunRecord,
+    amend_record,
+    heal,
+    note_failure,
+    read_record,
+    write_record,
+)
 from unlearn.tracking.base import RunInfo, RunLogger
 from unlearn.training.bank import fit_bank
 from unlearn.training.fit import Costs
@@ -48,18 +55,21 @@ def carry_out(plan: UnlearnPlan) -> dict[str, Any]:
     if todo:
         _resolve_references(plan, todo)
         # Another process may be at the same run: wait for it, then find it complete.
-        with _locked(todo), _failures_noted(todo):
+        with _locked(plan, todo), _failures_noted(todo):
             if not plan.overwrite:
-                finished, todo = _sorted_out(plan, todo)
+                finished, todo = _sorted_out(plan, todo, locked=True)
                 done += finished
             if todo:
                 _run(plan, todo)
     if plan.tell:
         for run in done:
+            record = _record_of(run)
+            other = made_otherwise(record.document, plan.method.source) if record else ""
             say(
-                f"seed {run.seed} is complete and skipped (overwrite=true repeats it): {run.folder}"
+                f"seed {run.seed} is complete and skipped (overwrite=true repeats it{other}): "
+                f"{run.folder}"
             )
-    records = [record for run in plan.runs if (record := read_record(run.folder)) is not None]
+    records = [record for run in plan.runs if (record := _record_of(run)) is not None]
     if plan.table and records:
         rows = _reference_rows(plan)  # by all processes: what the store lacks they make together
         if is_first():
@@ -75,11 +85,12 @@ def carry_out(plan: UnlearnPlan) -> dict[str, Any]:
 
 
 def _sorted_out(
-    plan: UnlearnPlan, runs: Sequence[PlannedRun]
+    plan: UnlearnPlan, runs: Sequence[PlannedRun], locked: bool = False
 ) -> tuple[list[PlannedRun], list[PlannedRun]]:
-    """Runs that are complete, and those that are to be done."""
+    """Runs that are complete, and those that are to be done; under their locks, runs that lack an
+    evaluation are completed."""
     # Processes agree on seeds: a run holds the problem, which knows its own process.
-    done = agree([r.seed for r in runs if not plan.overwrite and _completed(plan, r) is not None])
+    done = agree([r.seed for r in runs if not plan.overwrite and _completed(plan, r, locked)])
     return [r for r in runs if r.seed in done], [r for r in runs if r.seed not in done]
 
 
@@ -93,12 +104,23 @@ def _resolve_references(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
 
 
 @contextmanager
-def _locked(runs: Sequence[PlannedRun]) -> Any:
+def _locked(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> Iterator[None]:
+    """Hold the locks of runs, and finish what killed processes began there."""
     with ExitStack() as locks:
-        for run in runs if is_first() else ():
-            run.folder.parent.mkdir(parents=True, exist_ok=True)
-            locks.enter_context(FileLock(run.folder.parent / f".{run.folder.name}.lock"))
+        for run in sorted(runs, key=lambda run: run.folder) if is_first() else ():
+            what = f"seed {run.seed} of {plan.method.name}"
+            alone = locks.enter_context(lock(run.folder.parent, run.folder.name, what))
+            heal(run.folder, alone)
+        agree(None)  # the others look at the runs when the first may
         yield
+
+
+def _record_of(run: PlannedRun) -> RunRecord | None:
+    """The run's record, None where there is none that can be used."""
+    try:
+        return read_record(run.folder)
+    except DamagedEntry:
+        return None
 
 
 @contextmanager
@@ -108,7 +130,7 @@ def _failures_noted(runs: Sequence[PlannedRun]) -> Any:
     except Exception as error:
         told = str(error) if isinstance(error, UserError) else traceback.format_exc()
         for run in runs:
-            if read_record(run.folder) is None:
+            if _record_of(run) is None:
                 note_failure(run.folder, told)
         raise
 
@@ -134,7 +156,7 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
         )
         metrics = yardstick.measure(predictions, asdict(costs), run.original_seed, method.net)
         access = {"requires": list(method.requires), "reads": sorted(views[seed].reads)}
-        document = _document(plan, run, metrics, asdict(costs), access)
+        document = document_of(plan, run, metrics, asdict(costs), access)
         state = dict(method.net.state_dict()) if plan.save_model else None
         write_record(run.folder, document, predictions, state)
         logger.finished(_info(plan, run.seed), document, yardstick.quantities, run.folder)
@@ -165,82 +187,52 @@ def _info(plan: UnlearnPlan, seed: int) -> RunInfo:
     return replace(info, name=f"{info.name} seed {seed}", config={**info.config, "seed": seed})
 
 
-def _completed(plan: UnlearnPlan, run: PlannedRun) -> RunRecord | None:
-    """A finished run that has every evaluation asked for; evaluations it lacks are added to it."""
-    record = read_record(run.folder)
-    if record is None or record.document["retain_examples"] != plan.asked["retain_examples"]:
-        return None
-    if record.document["control"] != _control(run):  # another rule chose the same forget set
-        return None
-    yardstick = plan.yardstick
-    kept = record.document["evaluations"]
-    _resolve_references(plan, [run])
-    missing = {n: e for n, e in yardstick.of_runs.items() if kept.get(n) != yardstick.digests[n]}
-    if not missing:
-        return record
+def _completed(plan: UnlearnPlan, run: PlannedRun, locked: bool) -> bool:
+    """Whether a run has every evaluation asked for; under its lock, those it lacks are added."""
+    if not locked:
+        heal(run.folder)
     try:
+        record = read_record(run.folder)
+        if record is None or not _is_of(record, plan, run):
+            return False
+        yardstick = plan.yardstick
+        kept = record.document["evaluations"]
+        _resolve_references(plan, [run])
+        missing = {
+            n: e for n, e in yardstick.of_runs.items() if kept.get(n) != yardstick.digests[n]
+        }
+        if not missing:
+            return True
+        if not locked or not record.has_state:
+            return False
         state, predictions = record.state(), record.outputs()
-    except DamagedEntry:
-        return None
-    if state is None:
-        return None
-    say(f"adding {', '.join(missing)} to the finished run {run.folder}")
-    net = plan.problem.fresh_network(0)
-    net.load_state_dict(state)
-    document = copy.deepcopy(record.document)
-    metrics = yardstick.measure(
-        predictions, document["costs"], run.original_seed, net.eval(), evaluations=missing
-    )
-    document["metrics"].update(_listed(metrics))
-    document["evaluations"].update({name: yardstick.digests[name] for name in missing})
-    return write_record(run.folder, document, predictions, state)
+        assert state is not None
+        say(f"adding {', '.join(missing)} to the finished run {run.folder}")
+        net = plan.problem.fresh_network(0)
+        net.load_state_dict(state)
+        document = copy.deepcopy(record.document)
+        metrics = yardstick.measure(
+            predictions, document["costs"], run.original_seed, net.eval(), evaluations=missing
+        )
+        document["metrics"].update(listed(metrics))
+        document["evaluations"].update({name: yardstick.digests[name] for name in missing})
+        amend_record(record, document)
+        return True
+    except DamagedEntry as error:
+        if locked:
+            say(f"seed {run.seed} is damaged ({error}) and run again: {run.folder}")
+        return False
 
 
-def _document(
-    plan: UnlearnPlan,
-    run: PlannedRun,
-    metrics: Mapping[str, float],
-    costs: Mapping[str, Any],
-    data_access: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The record of a run: everything a report needs, JSON only."""
-    problem, yardstick = plan.problem, plan.yardstick
-    return {
-        "status": "complete",
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "problem": {
-            "name": problem.name,
-            "digest": problem.digest,
-            "synthetic": problem.synthetic,
-            "task": problem.task.kind,
-            "sizes": {name: len(split) for name, split in problem.splits.items()},
-            "forget_indices": problem.forget_rows.tolist(),
-        },
-        "method": {"name": plan.method.name, "values": dict(plan.method.values)},
-        "seed": run.seed,
-        "original_seed": run.original_seed,
-        "original_weights": None
-        if run.is_control
-        else plan.references.weights(run.role, run.start),
-        "control": _control(run),
-        "metrics": _listed(metrics),
-        "evaluations": {name: yardstick.digests[name] for name in yardstick.of_runs},
-        "costs": dict(costs),
-        "data_access": dict(data_access),
-        "versions": versions(),
-        **plan.asked,
-    }
-
-
-def _control(run: PlannedRun) -> dict[str, Any] | None:
-    """Of a control run, where it started and what it forgot."""
-    if not run.is_control:
-        return None
-    return {"retrained_seed": run.start, "forget_indices": run.problem.forget_rows.tolist()}
-
-
-def _listed(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    return {key: None if math.isnan(value) else value for key, value in metrics.items()}
+def _is_of(record: RunRecord, plan: UnlearnPlan, run: PlannedRun) -> bool:
+    """Whether a record is of the run: another sample of the retain set, or another rule that chose
+    the same forget set, make another one."""
+    document = record.document
+    if (document["seed"], document["problem"]["digest"]) != (run.seed, plan.problem.digest):
+        raise DamagedEntry("record.json is of another run", run.folder)
+    return document["retain_examples"] == plan.asked["retain_examples"] and document.get(
+        "control"
+    ) == control_of(run)
 
 
 def _reference_rows(plan: UnlearnPlan) -> dict[str, list[dict[str, float]]]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +11,7 @@ import numpy as np
 
 from unlearn.comparison.result import ComparisonReport
 from unlearn.errors import UserError
+from unlearn.files import folders
 from unlearn.problem import UnlearningProblem
 from unlearn.report.latex import latex_text
 from unlearn.report.page import page_text
@@ -41,8 +39,11 @@ def write_report(
     Raises:
         UserError: the folder is not a report, or cannot be written.
     """
-    ours = _written_before(folder)
-    aside = folder.parent / f".{folder.name}.new.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    folders.heal(folder, _ours)
+    folders.clean(folder.parent)
+    if not _is_ours(folder):
+        raise UserError(f"{folder} holds something else than a report: choose paths.report=FOLDER")
+    aside = folders.aside_of(folder, "writing")
     try:
         aside.mkdir(parents=True)
         drawn = draw(report, problem, aside) if pictures else {}
@@ -58,42 +59,34 @@ def write_report(
         made = {PROVENANCE, *(file.name for file in aside.iterdir())}
         document = {**report.provenance, "writer": WRITER, "files": sorted(made)}
         (aside / PROVENANCE).write_text(json.dumps(document, indent=1), encoding="utf-8")
-        if folder.exists():
-            for file in folder.iterdir():  # what others put there stays there
-                if file.name not in ours | made:
-                    file.rename(aside / file.name)
-            old = folder.parent / f".{folder.name}.old.{uuid.uuid4().hex[:8]}"
-            folder.rename(old)
-            aside.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            aside.rename(folder)
+        folders.flush_tree(aside)
+        folders.replace(aside, folder, _ours)
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; free some space or choose another "
             "folder with paths.report"
         ) from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        folders.drop(aside)
     placed = {name: folder / path.name for name, path in drawn.items()}
     return replace(report, folder=folder, pictures=placed)
 
 
-def _written_before(folder: Path) -> set[str]:
-    """Names of the files of the report that a folder holds; none where there is no folder.
-
-    Raises:
-        UserError: the folder holds files and no report of ours.
-    """
+def _is_ours(folder: Path) -> bool:
+    """Whether a report may be written there: the folder is missing, empty, or holds one of ours."""
     try:
-        if not folder.exists() or not any(folder.iterdir()):
-            return set()
+        return not folder.exists() or not any(folder.iterdir()) or bool(_ours(folder))
+    except OSError:
+        return False
+
+
+def _ours(folder: Path) -> set[str]:
+    """Names of the files of the report that a folder holds; none where it holds no report."""
+    try:
         document = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-        if document["writer"] == WRITER:
-            return {str(name) for name in document["files"]}
+        return {str(name) for name in document["files"] if document["writer"] == WRITER}
     except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise UserError(f"{folder} holds something else than a report: choose paths.report=FOLDER")
+        return set()
 
 
 def examples_of(report: ComparisonReport) -> Mapping[str, np.ndarray]:

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-import torch
 from lightning import Callback
-from torch import Tensor, nn
+from torch import nn
 
 from unlearn.errors import UserError, program
 from unlearn.methods.base import UnlearningMethod
 from unlearn.models.weights import WeightFile, file_of
 from unlearn.problem import ProblemView, UnlearningProblem
+from unlearn.storage.making import versions
 from unlearn.storage.predictions import Predictions, collect, pack, unpack
-from unlearn.storage.store import Address, DamagedEntry, Entry, Made, Store, read_document
+from unlearn.storage.store import Address, Entry, Made, Store
 from unlearn.training.bank import fit_bank
 from unlearn.training.fit import Costs, fit
 from unlearn.training.processes import agree
@@ -113,7 +113,7 @@ class References:
 
     def has(self, role: Role, seed: int) -> bool:
         """Whether the store holds the model; its bytes are not read."""
-        return (role, seed) in self._nets or self.store.folder(self.address(role, seed)).is_dir()
+        return (role, seed) in self._nets or self.store.has(self.address(role, seed))
 
     def model(self, role: Role, seed: int) -> Entry:
         """State dict and training record of a reference model, trained first if missing.
@@ -169,13 +169,11 @@ class References:
         offset = drawing_seed(role, 0)
 
         def make(drawn: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
-            training = ReferenceTraining(TRAINS_ON[role])
             view = self.problem.view(("retain", "forget"))
-            return training, self.problem.fresh_network(drawn), view
+            return ReferenceTraining(TRAINS_ON[role]), self.problem.fresh_network(drawn), view
 
         def finished(drawn: int, training: UnlearningMethod, costs: Costs) -> None:
-            made, seed = (_state(training.net), self._record(costs)), drawn - offset
-            self.store.publish(self.address(role, seed), made)
+            self.store.publish(self.address(role, drawn - offset), _made(training, costs))
             agree(None)  # the others wait until it is there
 
         with ExitStack() as locks:
@@ -196,13 +194,12 @@ class References:
     def _import(self, role: Role, seed: int) -> Made:
         """Weights that the user trained elsewhere, checked against the network."""
         tensors = file_of(self.given[role], role, seed).load_into(self.problem.fresh_network(0))
-        return tensors, self._record(Costs.unknown())
+        return tensors, {"costs": asdict(Costs.unknown())}
 
     def _train(self, role: Role, seed: int) -> Made:
         if role in self.given:
             return self._import(role, seed)
-        training = ReferenceTraining(TRAINS_ON[role])
-        drawn = drawing_seed(role, seed)
+        training, drawn = ReferenceTraining(TRAINS_ON[role]), drawing_seed(role, seed)
         costs = fit(
             training,
             self.problem.fresh_network(drawn),
@@ -211,10 +208,7 @@ class References:
             settings=self.settings,
             callbacks=self.watch(self._announce(role, seed)),
         )
-        return _state(training.net), self._record(costs)
-
-    def _record(self, costs: Costs) -> dict[str, Any]:
-        return {"costs": asdict(costs), "torch": torch.__version__}
+        return _made(training, costs)
 
     def _announce(self, role: Role, seed: int) -> str:
         on = "all training data" if role == "original" else "the retain set only"
@@ -271,12 +265,18 @@ class References:
 
     def costs(self, role: Role, seed: int) -> Mapping[str, Any]:
         """What a stored model's training cost; its weights are not read."""
+        return self._meta(role, seed)["costs"]
+
+    def versions(self, role: Role, seed: int) -> Mapping[str, str]:
+        """Versions of packages that a stored model was trained with, empty where not known."""
+        return self._meta(role, seed).get("versions", {})
+
+    def _meta(self, role: Role, seed: int) -> Mapping[str, Any]:
         if (role, seed) not in self._nets:
-            try:
-                return read_document(self.store.folder(self.address(role, seed)), "meta")["costs"]
-            except DamagedEntry:
-                pass
-        return self.model(role, seed).meta["costs"]
+            meta = self.store.meta(self.address(role, seed))
+            if meta is not None:
+                return meta
+        return self.model(role, seed).meta
 
     def bank(self, role: Role = "retrained") -> list[int]:
         """Seeds of the members of this problem that the store holds, in ascending order."""
@@ -295,5 +295,6 @@ class References:
         return sum(values) / len(values) if values else None
 
 
-def _state(net: nn.Module) -> dict[str, Tensor]:
-    return {key: copy.copy(value) for key, value in net.state_dict().items()}
+def _made(training: UnlearningMethod, costs: Costs) -> Made:
+    state = {key: copy.copy(value) for key, value in training.net.state_dict().items()}
+    return state, {"costs": asdict(costs), "versions": versions()}

@@ -1,11 +1,6 @@
 """Content-addressed store: what was computed once is found again by what it is, not by a path."""
 
-import hashlib
-import json
 import logging
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,18 +8,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 from torch import Tensor
 
 from unlearn.errors import UserError
+from unlearn.files import folders
+from unlearn.files.locks import lock
 from unlearn.problem import canonical_digest
+from unlearn.storage.folders import (
+    CHECKSUMS,
+    DamagedEntry,
+    cannot_read,
+    cannot_write,
+    read_document,
+    read_tensors,
+    write_folder,
+)
 from unlearn.training.processes import agree, is_first
 
 log = logging.getLogger(__name__)
 
 Made = tuple[dict[str, Tensor], dict[str, Any]]
+FILES = ("tensors.safetensors", "meta.json", "description.json", CHECKSUMS)
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,14 @@ class Address:
     description: Mapping[str, Any]
 
     @cached_property
+    def digest(self) -> str:
+        """Hash of the description."""
+        return canonical_digest(self.description)
+
+    @property
     def code(self) -> str:
-        """Sixteen hexadecimal digits of the description's hash."""
-        return canonical_digest(self.description)[:16]
+        """Sixteen hexadecimal digits of it."""
+        return self.digest[:16]
 
 
 @dataclass(frozen=True)
@@ -55,85 +64,13 @@ class Entry:
     meta: dict[str, Any]
 
 
-class DamagedEntry(Exception):
-    """An entry whose bytes are not those that were written."""
-
-
-def write_folder(
-    folder: Path, tensors: dict[str, dict[str, Tensor]], documents: dict[str, Any]
-) -> None:
-    """Write a folder aside and rename it into place: it is visible whole or not at all.
-
-    Args:
-        folder: must not exist.
-        tensors: safetensors files by stem.
-        documents: JSON files by stem; `checksums.json` is added.
-
-    Raises:
-        UserError: the disk is full or the folder cannot be written.
-    """
-    aside = folder.parent / f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-    try:
-        aside.mkdir(parents=True)
-        for stem, values in tensors.items():
-            # A clone, since slices and tied weights share memory, which safetensors refuses.
-            values = {
-                key: value.detach().cpu().clone().contiguous() for key, value in values.items()
-            }
-            save_file(values, aside / f"{stem}.safetensors")
-        for stem, document in documents.items():
-            (aside / f"{stem}.json").write_text(json.dumps(document, indent=1, sort_keys=True))
-        sums = {file.name: _checksum(file.read_bytes()) for file in sorted(aside.iterdir())}
-        (aside / "checksums.json").write_text(json.dumps(sums, indent=1))
-        aside.rename(folder)
-    except (OSError, SafetensorError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"cannot write {folder}: {why}; free some space or choose another "
-            "folder with paths.store or paths.runs"
-        ) from error
-    finally:
-        if aside.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def read_tensors(folder: Path, stem: str) -> dict[str, Tensor]:
-    """Tensors of a folder written by `write_folder`.
-
-    Raises:
-        DamagedEntry: the file is missing or its checksum does not match.
-    """
-    name = f"{stem}.safetensors"
-    try:
-        data = (folder / name).read_bytes()
-        if _checksum(data) != json.loads((folder / "checksums.json").read_text())[name]:
-            raise DamagedEntry(f"{folder / name} does not match its checksum")
-        return load(data)
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise DamagedEntry(f"{folder / name}: {error}") from error
-
-
-def read_document(folder: Path, stem: str) -> Any:
-    """A JSON file of a folder written by `write_folder`; raises `DamagedEntry` as above."""
-    name = f"{stem}.json"
-    try:
-        data = (folder / name).read_bytes()
-        if _checksum(data) != json.loads((folder / "checksums.json").read_text())[name]:
-            raise DamagedEntry(f"{folder / name} does not match its checksum")
-        return json.loads(data)
-    except (OSError, KeyError, ValueError) as error:
-        raise DamagedEntry(f"{folder / name}: {error}") from error
-
-
-def _checksum(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
 class Store:
     """Entries by kind and description.
 
     The rename that publishes an entry is what makes it correct; the file lock only keeps two
-    processes from doing the same work.
+    processes from doing the same work. An entry is damaged when a file is missing, does not match
+    its checksum or belongs to another entry; then it is named, taken away and made anew. One that
+    cannot be read at the moment is an error and stays as it is.
 
     Args:
         root: folder of the store, made when first written.
@@ -146,22 +83,83 @@ class Store:
         """Where an entry lies: a readable prefix and the hash of its description.
 
         The hash alone decides: an entry that was stored under another prefix is found too.
+
+        Raises:
+            UserError: the store cannot be read.
         """
-        folder = self.root / address.kind / f"{address.name}-{address.code}"
-        if not folder.is_dir():
-            folder = next((self.root / address.kind).glob(f"[!.]*-{address.code}"), folder)
+        kind = self.root / address.kind
+        folder = kind / f"{address.name}-{address.code}"
+        try:
+            if not folders.is_folder(folder):
+                folder = next(kind.glob(f"[!.]*-{address.code}"), folder)
+        except OSError as error:
+            raise cannot_read(folder, error) from error
         return folder
 
-    def read(self, address: Address) -> Entry | None:
-        """An entry, or None where there is none. A damaged one is named, moved away and gone."""
+    def has(self, address: Address) -> bool:
+        """Whether there is an entry; its bytes are not read.
+
+        Raises:
+            UserError: the store cannot be read.
+        """
         folder = self.folder(address)
-        if not folder.is_dir():
-            return None
         try:
-            return Entry(read_tensors(folder, "tensors"), read_document(folder, "meta"))
+            return folders.is_folder(folder)
+        except OSError as error:
+            raise cannot_read(folder, error) from error
+
+    def read(self, address: Address) -> Entry | None:
+        """An entry, or None where there is none. A damaged one is named, taken away and gone.
+
+        Raises:
+            UserError: the entry is there and cannot be read.
+        """
+        try:
+            return self._read(address)
+        except DamagedEntry:
+            with self.lock(address):  # another process may be mending it
+                return self._mended(address)
+
+    def _read(self, address: Address) -> Entry | None:
+        meta = self._meta(address)
+        if meta is None:
+            return None
+        return Entry(read_tensors(self.folder(address), "tensors"), meta)
+
+    def meta(self, address: Address) -> dict[str, Any] | None:
+        """How an entry came about, without its tensors; None where it is missing or damaged.
+
+        Raises:
+            UserError: it is there and cannot be read.
+        """
+        try:
+            return self._meta(address)
+        except DamagedEntry:
+            return None
+
+    def _meta(self, address: Address) -> dict[str, Any] | None:
+        if not self.has(address):
+            return None
+        folder = self.folder(address)
+        if canonical_digest(read_document(folder, "description")) != address.digest:
+            raise DamagedEntry("description.json is of another entry", folder)
+        return read_document(folder, "meta")
+
+    def _mended(self, address: Address) -> Entry | None:
+        """`read` under the lock."""
+        try:
+            return self._read(address)
         except DamagedEntry as error:
-            log.warning("the store entry %s is damaged (%s); it will be rebuilt", folder, error)
-            self._remove(folder)
+            folder = error.folder
+            left = None
+            if is_first():
+                log.warning("the store entry %s is damaged (%s); it will be rebuilt", folder, error)
+                try:
+                    left = folders.discard(folder, _ours)
+                except OSError as why:
+                    raise cannot_write(folder, why) from why
+            if left is not None:
+                log.warning("files there that are not the store's are kept in %s", left)
             return None
 
     def get_or_make(self, address: Address, make: Callable[[], Made]) -> Entry:
@@ -170,40 +168,42 @@ class Store:
         if not agree(entry is None) and entry is not None:
             return entry
         with self.lock(address):
-            entry = self.read(address)
+            entry = self._mended(address)
             if agree(entry is None):
                 self.publish(address, make())
                 agree(None)  # the others wait until it is there
-                entry = self.read(address)
-        assert entry is not None
+                entry = self._mended(address)
+        if entry is None:
+            raise UserError(
+                f"{self.folder(address)}: what was written there is not what is read: check the "
+                "disk, or choose another folder with paths.store"
+            )
         return entry
 
     def lock(self, address: Address) -> AbstractContextManager[Any]:
         """The lock of one entry; the system releases it when its holder dies."""
         if not is_first():
             return nullcontext()
-        locks = self.root / ".locks"
-        try:
-            locks.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.root}: {error.strerror}; set paths.store"
-            ) from error
-        return FileLock(locks / f"{address.kind}-{address.code}.lock")
+        what = f"the {address.kind} entry {address.name} of the store"
+        return lock(self.root / ".locks", f"{address.kind}-{address.code}", what)
 
     def publish(self, address: Address, made: Made) -> None:
         """Write an entry; one that is already there is kept. Only the first process writes."""
         if not is_first():
             return
         folder = self.folder(address)
-        for stale in folder.parent.glob(f".{folder.name}.*"):  # left by a killed writer
-            shutil.rmtree(stale, ignore_errors=True)
-        if folder.exists():
+        folders.clean(folder.parent)
+        if self.has(address):
             return
         tensors, meta = made
-        write_folder(
-            folder, {"tensors": tensors}, {"meta": meta, "description": dict(address.description)}
-        )
+        documents = {"meta": meta, "description": dict(address.description)}
+        aside = write_folder(folder, {"tensors": tensors}, documents)
+        try:
+            folders.place(aside, folder)
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+        finally:
+            folders.drop(aside)
 
     def nearest_difference(self, address: Address) -> str:
         """What the most similar entry of the same name has otherwise, for messages on a miss."""
@@ -212,7 +212,7 @@ class Store:
         for folder in (self.root / address.kind).glob(f"{address.name}-*"):
             try:
                 other = read_document(folder, "description")
-            except DamagedEntry:
+            except (DamagedEntry, UserError):
                 continue
             differing = sorted(
                 key for key in {*description, *other} if description.get(key) != other.get(key)
@@ -221,10 +221,6 @@ class Store:
                 best = differing
         return "" if not best else f"the nearest one there differs in {', '.join(best)}"
 
-    def _remove(self, folder: Path) -> None:
-        away = folder.parent / f".{folder.name}.damaged.{uuid.uuid4().hex[:8]}"
-        try:
-            folder.rename(away)
-        except OSError:
-            return  # another process was faster
-        shutil.rmtree(away, ignore_errors=True)
+
+def _ours(folder: Path) -> tuple[str, ...]:
+    return FILES

@@ -9,6 +9,14 @@ SECRET = re.compile(r"api_?key|token|secret|password|credential", re.IGNORECASE)
 
 ABSOLUTE = re.compile(r"(?<![\w.$}~/-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\",\]\[{}]+[/\\])*")
 
+# In running text a backslash is LaTeX, and a slash between words or in an address is no path.
+IN_TEXT = re.compile(r"(?<![\w.$}~/-])(?:~|[A-Za-z]:)?/(?=[^\s/])(?:[^\s/'\"`,;()\]\[{}]+/)*")
+
+
+def shareable_text(text: str) -> str:
+    """A table or a sentence for other people's eyes: absolute paths keep their last part alone."""
+    return IN_TEXT.sub("", text)
+
 
 def shareable(value: Any) -> Any:
     """A config for other people's eyes: no secrets, no folders of this machine.

@@ -13,7 +13,7 @@ from lightning import Callback
 from unlearn.evals.base import Quantity
 from unlearn.tracking.base import RunInfo, RunLogger
 from unlearn.tracking.losses import Loss, LossWatch
-from unlearn.tracking.redaction import shareable
+from unlearn.tracking.redaction import shareable, shareable_text
 from unlearn.tracking.wandb_server import answers, has_key, server
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class WandbLogger(RunLogger):
         self._run.config.update(
             {
                 "problem": {k: v for k, v in problem.items() if k != "forget_indices"},
-                "data_access": document.get("data_access", {}),
+                "data_access": shareable(document.get("data_access", {})),
                 "versions": document["versions"],
             }
         )
@@ -184,7 +184,8 @@ class WandbLogger(RunLogger):
             columns += [key, f"{key} low", f"{key} high"]
         rows = []
         for row in report.rows:
-            cells: list[Any] = [row.label, row.kind, len(row.runs)]
+            label = shareable_text(row.label)
+            cells: list[Any] = [label, row.kind, len(row.runs)]
             for key in keys:
                 number = row.numbers.get(key)
                 interval = number.interval if number else None
@@ -192,7 +193,7 @@ class WandbLogger(RunLogger):
                 values = (number.value if number else None, *ends)
                 cells += [None if v is None or v != v else float(v) for v in values]
                 if number and number.value == number.value:
-                    self._run.summary[f"{row.label}/{key}"] = float(number.value)
+                    self._run.summary[f"{label}/{key}"] = float(number.value)
             rows.append(cells)
         self._run.log({"comparison": wandb.Table(columns=columns, data=rows)})
         self._pictures(list(report.pictures.values()))
@@ -200,7 +201,8 @@ class WandbLogger(RunLogger):
             artifact = wandb.Artifact(f"report-{report.name}", type="report")
             # Not the page: it states command lines, with the folders of this machine.
             for file in sorted(report.folder.glob("results.*")):
-                artifact.add_file(str(file), name=file.name)
+                with artifact.new_file(file.name, encoding="utf-8") as shared:
+                    shared.write(shareable_text(file.read_text(encoding="utf-8")))
             self._run.log_artifact(artifact)
 
     def _pictures(self, files: Sequence[Path]) -> None:
