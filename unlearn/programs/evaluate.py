@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from unlearn.comparison.checks import against_published
 from unlearn.comparison.compare import compare_groups
 from unlearn.comparison.concurrency import one_thread_an_operation
 from unlearn.comparison.groups import reference_group
@@ -91,6 +92,9 @@ def compare(plan: EvaluatePlan) -> ComparisonReport:
         provenance=provenance_of(plan.overrides, retrained, chosen),
         forget_index=problem.splits["forget"].index,
         forget_targets=problem.splits["forget"].targets,
+        published=None
+        if plan.preset is None
+        else against_published(plan.preset, compared.rows, compared.quantities),
     )
 
 

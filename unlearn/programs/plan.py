@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from unlearn.comparison.published import Preset
 from unlearn.comparison.scoring import Resampling
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.errors import UnsupportedProblem, UserError
@@ -15,6 +16,7 @@ from unlearn.programs.building import build, typed
 from unlearn.programs.composing import compared_with, stated_references, yardstick_of
 from unlearn.programs.job import Job
 from unlearn.programs.options import EvaluateOptions, TrainOptions, UnlearnOptions
+from unlearn.programs.preset import preset_of
 from unlearn.programs.seeds import CONTROL_SEEDS, MOST_SEED, control_start, seeds_of
 from unlearn.storage.references import References, Role
 from unlearn.tracking.base import RunInfo, RunLogger
@@ -99,6 +101,7 @@ class UnlearnPlan:
         tell: say which runs were skipped.
         asked: what the user asked for, for records.
         info: how a run of this plan is called in logs.
+        preset: what a study published, None without any.
     """
 
     references: References
@@ -114,6 +117,7 @@ class UnlearnPlan:
     tell: bool
     asked: Mapping[str, Any]
     info: RunInfo
+    preset: Preset | None
 
     @property
     def problem(self) -> UnlearningProblem:
@@ -139,6 +143,7 @@ class EvaluatePlan:
         logger: where the comparison is logged.
         overrides: words of the command line.
         info: how the comparison is called in logs.
+        preset: what a study published, None without any.
     """
 
     references: References
@@ -150,6 +155,7 @@ class EvaluatePlan:
     logger: RunLogger
     overrides: Sequence[str]
     info: RunInfo
+    preset: Preset | None
 
 
 def plan_training(job: Job) -> TrainPlan:
@@ -244,6 +250,7 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
             "retain_examples": options.outputs.retain_examples,
         },
         info=_run_info(job, problem, method.name),
+        preset=preset_of(job, options, method.name),
     )
 
 
@@ -266,6 +273,7 @@ def plan_comparison(job: Job) -> EvaluatePlan:
         logger=build(options.logger, "logger", RunLogger),
         overrides=job.overrides,
         info=_run_info(job, references.problem, "comparison"),
+        preset=preset_of(job, options),
     )
 
 

@@ -13,7 +13,9 @@ from filelock import FileLock
 from lightning import Callback
 from torch import nn
 
+from unlearn.comparison.checks import against_published, run_rows
 from unlearn.comparison.groups import reference
+from unlearn.comparison.published import Preset
 from unlearn.errors import UserError
 from unlearn.evals.base import Quantity
 from unlearn.methods.base import UnlearningMethod
@@ -22,7 +24,7 @@ from unlearn.programs.console import say
 from unlearn.programs.job import Job
 from unlearn.programs.plan import PlannedRun, UnlearnPlan, plan_unlearning
 from unlearn.programs.progress import TrainingProgress
-from unlearn.report.terminal import print_run_table
+from unlearn.report.terminal import print_published, print_run_table
 from unlearn.storage.predictions import collect
 from unlearn.storage.records import RunRecord, note_failure, read_record, versions, write_record
 from unlearn.storage.store import DamagedEntry
@@ -63,6 +65,8 @@ def carry_out(plan: UnlearnPlan) -> dict[str, Any]:
         rows = _reference_rows(plan)  # by all processes: what the store lacks they make together
         if is_first():
             print_run_table(plan.problem, _headline(plan), rows, records)
+            if plan.preset is not None:
+                _print_published(plan, plan.preset, rows, records)
     return {
         "folders": [str(run.folder) for run in plan.runs],
         "ran": len(todo),
@@ -248,6 +252,18 @@ def _reference_rows(plan: UnlearnPlan) -> dict[str, list[dict[str, float]]]:
         "original": yardstick.of_all(originals),
         "retrained": yardstick.of_all(list(yardstick.retrained)),
     }
+
+
+def _print_published(
+    plan: UnlearnPlan,
+    preset: Preset,
+    references: Mapping[str, Sequence[Mapping[str, float]]],
+    runs: Sequence[RunRecord],
+) -> None:
+    metrics = [run.document["metrics"] for run in runs]
+    quantities = plan.yardstick.quantities
+    rows = run_rows(plan.method.name, plan.method.values, references, metrics, quantities)
+    print_published(against_published(preset, rows, quantities), quantities)
 
 
 def _headline(plan: UnlearnPlan) -> dict[str, Quantity]:
