@@ -1,7 +1,9 @@
 """OmegaConf resolvers with which the configs look at their own groups.
 
-`${tuned:METHOD,DATASET,MODEL,FORGET}` is the file of the group `tuned` that names a problem. For
-`--help`, `${choices:CHOSEN}` lists the groups and `${program:NAME}` is how a program is started.
+`${tuned:METHOD,DATASET,MODEL,FORGET}` is the file of the group `tuned` that names a problem.
+`${for_model:MODEL,USUAL,{MODEL:OTHER,...}}` is what a dataset chooses for a model, such as a
+recipe that trains it. For `--help`, `${choices:CHOSEN}` lists the groups and `${program:NAME}` is
+how a program is started.
 
 Hydra imports `hydra_plugins` before it composes anything: in the programs, in tests, and in every
 process of a sweep. Both look through Hydra's search path, so a folder of one's own (`--config-dir`)
@@ -68,6 +70,11 @@ def named_by_files(group: str) -> dict[str, list[str]]:
     return found
 
 
+def for_model(model: str, usual: str, others: Mapping[str, str]) -> str:
+    """A dataset's option for a model: its own among `others`, else the usual one."""
+    return others.get(model, usual)
+
+
 def choices(chosen: Mapping[str, Any]) -> str:
     """The groups that a program chooses from, with their options, as wide as a terminal.
 
@@ -82,5 +89,6 @@ def choices(chosen: Mapping[str, Any]) -> str:
 
 
 OmegaConf.register_new_resolver("tuned", tuned, replace=True)
+OmegaConf.register_new_resolver("for_model", for_model, replace=True)
 OmegaConf.register_new_resolver("choices", choices, replace=True)
 OmegaConf.register_new_resolver("program", program, replace=True)

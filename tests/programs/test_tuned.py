@@ -67,7 +67,7 @@ def test_the_authors_values_where_no_file_applies_or_none_is_wanted():
     authors = OmegaConf.to_container(OmegaConf.load(CONF / "method" / "ssd.yaml"))
     chosen = compose_job("method=ssd")
     assert chosen.values["method"] != authors
-    for words in (("~tuned",), ("dataset=pins",)):
+    for words in (("~tuned",), ("dataset=agedb_classes",)):
         job = compose_job("method=ssd", *words)
         assert job.values["method"] == authors
         assert job.values["tuned"] == {"source": "authors", "problems": []}
