@@ -124,7 +124,8 @@ def _check(preset: Preset, value: PublishedValue, row: Row) -> Check:
     number = row.numbers[value.quantity]
     name = value.quantity.split("/")[0]
     wanted = {**preset.defaults.get(name, {}), **value.settings}
-    other = differences(preset.evaluations.get(name, {}), wanted, f"eval.{name}")
+    mine = preset.evaluations.get(name, {})
+    other = differences(mine, wanted, f"eval.{name}", whose="the study's")
     count = f"{number.n} models of each kind, published with {value.models}"
     if other:
         verdict, why = ANOTHER, _few(other)

@@ -102,21 +102,26 @@ class Preset:
 
 
 def differences(
-    mine: Mapping[str, Any], theirs: Mapping[str, Any], where: str, places: Sequence[str] = ()
+    mine: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    where: str,
+    places: Sequence[str] = (),
+    whose: str = "the preset's",
 ) -> list[str]:
     """Settings that differ, one a line, such as `recipe.epochs is 2, the preset's 100`.
 
     Args:
         mine: settings, nested.
-        theirs: the preset's.
+        theirs: those they are compared with.
         where: key of both.
         places: keys that only say where files lie.
+        whose: who has the others, in words.
     """
     a, b = dict(flat(mine, where)), dict(flat(theirs, where))
     keys = [key for key in {**a, **b} if key not in places]
     nothing = "not set"
     return [
-        f"{key} is {a.get(key, nothing)}, the preset's {b.get(key, nothing)}"
+        f"{key} is {a.get(key, nothing)}, {whose} {b.get(key, nothing)}"
         for key in keys
         if a.get(key, nothing) != b.get(key, nothing)
     ]
