@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unlearn.data.loaders import Loader
+from unlearn.data.loaders import Augment, Loader
 from unlearn.data.splits import Batch, Split
 from unlearn.data.tables import Table
 from unlearn.data.task import Task
@@ -159,9 +159,17 @@ class UnlearningProblem:
         """Batches of a split, see `Loader`."""
         return Loader(split, batch_size, device, **{**self.loader_options, **how})
 
-    def view(self, requires: tuple[str, ...]) -> "ProblemView":
-        """What a method that declares `requires` may see."""
-        return ProblemView(self, requires)
+    def view(self, requires: tuple[str, ...], augment: bool = False) -> "ProblemView":
+        """What a method that declares `requires` may see.
+
+        Args:
+            requires: names of splits.
+            augment: whether images that it trains on are augmented as the recipe has it.
+        """
+        view = ProblemView(self, requires)
+        if augment and self.recipe is not None:
+            view.augment = self.recipe.augment
+        return view
 
 
 class ProblemView:
@@ -171,6 +179,7 @@ class ProblemView:
         reads: names of the splits that were read.
         examples_read: examples delivered by loaders of this view.
         watch: what loaders that are made now are watched by, see `Loader`.
+        augment: augmentation of images in training phases that have none of their own, or None.
     """
 
     def __init__(self, problem: UnlearningProblem, requires: tuple[str, ...]):
@@ -178,6 +187,7 @@ class ProblemView:
         self.reads: set[str] = set()
         self.examples_read = 0
         self.watch: Callable[[Iterator[Batch]], Iterator[Batch]] | None = None
+        self.augment: Augment | None = None
         self.task, self.recipe = problem.task, problem.recipe
         self.forget_kind, self.forget_classes = problem.forget_kind, problem.forget_classes
         self.image_shape, self.share = problem.image_shape, problem.share

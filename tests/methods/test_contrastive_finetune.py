@@ -3,10 +3,11 @@
 import copy
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
-from support.problems import assert_needs_classes, convolutional, fitted, images
+from support.problems import assert_needs_classes, convolutional, fitted, images, started
 from torch import Tensor
 
 from unlearn.methods.contrastive_finetune import (
@@ -74,6 +75,37 @@ def test_contrastive_rounds_share_momentum_and_one_cosine(monkeypatch: pytest.Mo
     assert owners[0][1] == 0 and all(kept > 0 for _, kept in owners[1:])
     assert all(a > b for a, b in pairwise(rates))
     assert not torch.equal(start[0].weight, net[0].weight)
+
+
+def contrastive(**changes: Any) -> ContrastiveFinetune:
+    values: dict[str, Any] = {"flatten_lr": 5e-3, "flatten_epochs": 1, "rounds": 2}
+    values |= {"contrast_lr": 3e-4, "final_lr": 1e-6, "temperature": 1.15, "retain_lr": 4e-3}
+    values |= {"retain_weight_decay": 1e-2, "batch_size": 8, "forget_batch_size": 5}
+    return ContrastiveFinetune(**{**values, **changes})
+
+
+def test_the_cosine_is_as_long_as_all_forget_batches() -> None:
+    """Also where the retain set is shorter and ends every round."""
+    method = started(
+        contrastive(), convolutional(3), images(8, 4, 3, seed=1), images(20, 4, 3, seed=2)
+    )
+    pull = next(phase for phase in method.phases() if phase.name == "contrast")
+    assert pull.scheduler is not None
+    loader = method.make_loader(pull)
+    assert len(loader) == 1
+    schedule = pull.scheduler(pull.optimizer([]), len(loader), len(loader))
+    assert schedule.T_max == 2 * 4  # type: ignore[attr-defined]
+
+
+def test_the_forget_batch_goes_through_the_network_first() -> None:
+    """Running statistics end with what went through last."""
+    method, net = contrastive(), convolutional(3).train()
+    started(method, net, images(8, 4, 3, seed=1), images(5, 4, 3, seed=2))
+    seen: list[Tensor] = []
+    net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    [pair] = list(method.make_loader(method.phases()[1]))
+    method.contrast_loss(pair)
+    assert torch.equal(seen[0], pair.forget.x) and torch.equal(seen[1], pair.retain.x)
 
 
 def test_contrastive_finetuning_needs_classes() -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from support.problems import assert_needs_a_class, fitted_on, toy_problem
+from support.problems import CPU, assert_needs_a_class, fitted_on, toy_problem
 from torch import nn
 
 from unlearn.forget_sets.whole_class import ClassForget
 from unlearn.methods.emmn import EMMN
+from unlearn.programs.building import build
+from unlearn.programs.chosen import shipped_config
 from unlearn.training.fit import fit
 from unlearn.training.trainer import TrainerSettings
 
@@ -40,6 +42,17 @@ def test_emmn_moves_batch_norm_statistics_only_when_told_to(trained: nn.Module) 
     moved = fitted_on(problem, emmn(train_mode=True), copy.deepcopy(trained))
     assert torch.equal(kept[1].running_mean, trained[1].running_mean)
     assert not torch.equal(moved[1].running_mean, trained[1].running_mean)
+
+
+def test_emmn_trains_on_as_much_noise_as_the_study(trained: nn.Module) -> None:
+    """80 copies of three images a class; of the four that it learns, its loader takes no more."""
+    problem = toy_problem(ClassForget(2))
+    for changes, items in (({}, 5 * 240), ({"noise_images": 4}, 5 * 320)):
+        short = {"forget_steps": 1, "retain_steps": 1}
+        method = build({**shipped_config("method", "emmn"), **short, **changes}, "method", EMMN)
+        method.bind(copy.deepcopy(trained), problem.view(method.requires), 0)
+        method.start(CPU)
+        assert len(method.noise) == items
 
 
 def test_emmn_refuses_random_forget_sets() -> None:

@@ -9,7 +9,7 @@ from support.problems import CPU, fitted_on, toy_problem
 from torch import Tensor, nn
 
 from unlearn.forget_sets.whole_class import ClassForget
-from unlearn.methods.gkt import GKT, gate, one_cycle
+from unlearn.methods.gkt import GKT, StudentCycle, gate, one_cycle
 from unlearn.training.fit import fit
 from unlearn.training.trainer import TrainerSettings
 
@@ -84,21 +84,36 @@ def test_gkt_starts_from_the_original_with_new_convolutions(trained: nn.Module) 
     assert torch.equal(method.teacher[0].weight, trained[0].weight)
 
 
-def test_gkt_with_a_closed_gate_learns_nothing(trained: nn.Module) -> None:
+def test_gkt_with_a_closed_gate_learns_nothing_and_says_so(
+    trained: nn.Module, caplog: pytest.LogCaptureFixture
+) -> None:
     problem = toy_problem(ClassForget(2))
-    method = gkt(threshold=0.0)
-    net = fitted_on(problem, method, copy.deepcopy(trained))
+    net = fitted_on(problem, gkt(threshold=0.0), copy.deepcopy(trained))
     assert torch.equal(net[8].weight, trained[8].weight)
+    assert "no generated image passed the gate" in caplog.text
+    caplog.clear()
+    fitted_on(problem, gkt(threshold=1.0), copy.deepcopy(trained))
+    assert "gate" not in caplog.text
 
 
 @pytest.mark.parametrize("total", [7, 100, 1001])
 def test_one_cycle_is_torchs(total: int) -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 0.1, total_steps=total, cycle_momentum=False
-    )
+    """The student's rate and momentum at every step; the generator keeps its own."""
+
+    def groups() -> torch.optim.SGD:
+        given = [{"params": [nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (0.01, 0.1)]
+        return torch.optim.SGD(given, lr=0.1, momentum=0.9)
+
+    ours, theirs = groups(), groups()
+    schedule = StudentCycle(ours, total)
+    reference = torch.optim.lr_scheduler.OneCycleLR(theirs, 0.1, total_steps=total)
     for step in range(total - 1):
-        assert 0.1 * one_cycle(step, total) == pytest.approx(schedule.get_last_lr()[0])
-        optimizer.step()
+        assert 0.1 * one_cycle(step, total) == pytest.approx(reference.get_last_lr()[1])
+        for key in ("lr", "momentum"):
+            assert ours.param_groups[1][key] == pytest.approx(theirs.param_groups[1][key])
+        assert (ours.param_groups[0]["lr"], ours.param_groups[0]["momentum"]) == (0.01, 0.9)
+        for optimizer in (ours, theirs):
+            optimizer.step()
         schedule.step()
+        reference.step()
     assert one_cycle(total - 1, total) == pytest.approx(4e-6)

@@ -59,6 +59,29 @@ def test_label_poisoning_full_ends_its_cosine_at_zero(monkeypatch: pytest.Monkey
     assert rates == pytest.approx((0.01 * (1 + angles.cos()) / 2).tolist())
 
 
+def test_the_cosine_of_the_source_holds_its_rate_for_an_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = []
+    plain = LabelPoisoningFull.loss
+
+    def recorded(self: LabelPoisoningFull, batch: Any) -> Tensor:
+        rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+        return plain(self, batch)
+
+    monkeypatch.setattr(LabelPoisoningFull, "loss", recorded)
+    method = LabelPoisoningFull(**{**STEP, "epochs": 3}, cosine="epoch")
+    fitted(method, convolutional(5), images(24, 4, 5, seed=1), images(8, 4, 5, seed=2))
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.01)
+    authors = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3)
+    expected = []
+    for _ in range(3):
+        expected += [optimizer.param_groups[0]["lr"]] * 2  # batches of 16 of 32 examples
+        optimizer.step()
+        authors.step()
+    assert rates == pytest.approx(expected)
+
+
 def test_poison_in_regression_adds_noise_of_the_targets_spread() -> None:
     assert_noise_of_the_targets_spread(LabelPoisoningFull, STEP)
 

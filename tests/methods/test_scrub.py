@@ -3,10 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from support.problems import Golden, assert_state
+from support.problems import Golden, assert_refused, assert_state
 
 from unlearn.api import unlearn_model
 from unlearn.data.loaders import Loader
+from unlearn.methods.scrub import SCRUB
+from unlearn.programs.building import build
+from unlearn.programs.chosen import shipped_config
 
 
 def test_scrub_gives_the_authors_weights(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +20,21 @@ def test_scrub_gives_the_authors_weights(golden: Golden, monkeypatch: pytest.Mon
         golden.net, "scrub", forget=golden.forget, retain=golden.retain, **settings, **steps
     )
     golden.assert_state(net, "scrub")
+
+
+@pytest.mark.parametrize(
+    ("first", "passes"), [("forget", "mx mn mx mn mn"), ("retain", "mn mx mn mx mn")]
+)
+def test_the_pass_that_comes_first(golden: Golden, first: str, passes: str) -> None:
+    values = {**shipped_config("method", "scrub"), "first": first}
+    assert (values["epochs"], values["maximise_epochs"]) == (3, 2)
+    method = build(values, "method", SCRUB)
+    names = {"maximise": "mx", "minimise": "mn"}
+    assert " ".join(names[phase.name] for phase in method.phases()) == passes
+
+
+def test_an_unknown_first_pass_is_named() -> None:
+    assert_refused("scrub", "method.first", first="both")
 
 
 def test_scrub_keeps_its_momentum_between_passes(

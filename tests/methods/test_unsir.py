@@ -3,12 +3,16 @@
 from typing import Any
 
 import torch
-from support.problems import assert_needs_a_class, toy_problem
+from support.problems import CPU, assert_needs_a_class, toy_problem
+from torch import nn
 
 from unlearn.data.splits import Split
 from unlearn.forget_sets.subclass import SubclassForget
 from unlearn.forget_sets.whole_class import ClassForget
+from unlearn.methods.parts.noise import learn_noise
 from unlearn.methods.unsir import UNSIR, first_of_each
+from unlearn.programs.building import build
+from unlearn.programs.chosen import shipped_config
 from unlearn.training.fit import fit
 from unlearn.training.trainer import TrainerSettings
 
@@ -50,6 +54,34 @@ def test_unsir_of_a_subclass_takes_images_of_every_kept_subclass_and_reads_no_fo
     assert impair.targets.bincount().tolist() == [12, 12, 86, 12, 12]
     assert not repair.is_forget.any()
     assert view.examples_read == 80 + 2 * 54
+
+
+def test_unsir_trains_on_as_much_noise_as_the_study() -> None:
+    """80 copies of three images; of the batch of 32 that it learns, its loader takes no more."""
+    problem = toy_problem(ClassForget(2))
+    for changes, items in (({}, 240), ({"noise_images": 32}, 2560)):
+        values = {**shipped_config("method", "unsir"), "noise_steps": 1, **changes}
+        method = build(values, "method", UNSIR)
+        method.bind(problem.fresh_network(1), problem.view(method.requires), 0)
+        method.start(CPU)
+        assert len(method.noise) == items
+
+
+def test_noise_images_are_learned_apart_from_each_other(trained: nn.Module) -> None:
+    """Three of 32 are what three alone are, so learning only those loses nothing."""
+    how: dict[str, Any] = {"maximise": True, "steps": 25, "lr": 0.1, "penalty": 0.1}
+    of_32, alone = (
+        learn_noise(
+            trained,
+            torch.full((count,), 2),
+            (3, 8, 8),
+            per_class=count,
+            generator=torch.Generator().manual_seed(0),
+            **how,
+        )
+        for count in (32, 3)
+    )
+    torch.testing.assert_close(of_32[:3], alone, rtol=1e-3, atol=1e-3)
 
 
 def test_unsir_refuses_random_forget_sets() -> None:

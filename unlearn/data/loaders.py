@@ -50,7 +50,7 @@ class Loader:
         batch_size: examples a batch, at most.
         device: where batches are delivered.
         generator: CPU generator of the order; None = stored order.
-        augment: batched augmentation of stored pixels on the device.
+        augment: batched augmentation of stored pixels on the device, where a table allows it.
         augment_generator: generator on `device` for `augment`.
         last_batch: what becomes of a last batch that is not full, see `batch_sizes`.
         resident_bytes: tables up to this size are copied to an accelerator whole.
@@ -165,7 +165,7 @@ class Loader:
         outputs = []
         for part, _, pixels in pieces:
             pixels = pixels.to(self.device, non_blocking=True)
-            if self.augment is not None:
+            if self.augment is not None and part.table.augmentable:
                 assert self.augment_generator is not None
                 pixels = self.augment(pixels, self.augment_generator)
             outputs.append(part.table.transform(pixels))

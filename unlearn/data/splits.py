@@ -62,8 +62,10 @@ class Split:
 
     @classmethod
     def from_tensors(cls, x: Tensor, y: Tensor, *, forget: bool = False) -> "Split":
-        """Network input made by a method (noise, say) with its targets; kept where it lies."""
-        return cls.of(Table(x.detach(), y.detach().cpu()), torch.arange(len(y)), forget=forget)
+        """Network input made by a method (noise, say) with its targets; kept where it lies, and
+        never augmented."""
+        table = Table(x.detach(), y.detach().cpu(), augmentable=False)
+        return cls.of(table, torch.arange(len(y)), forget=forget)
 
     def __len__(self) -> int:
         return sum(len(part.rows) for part in self.parts)

@@ -51,6 +51,7 @@ class Table:
         group: `(N,)` int64 household or identity ids, where they exist.
         names: file name of every example, where it came from a file.
         content: hash of `images` where it is known already; else they are read for it.
+        augmentable: whether augmentation may change the images; not those made by a method.
     """
 
     images: Tensor
@@ -60,6 +61,7 @@ class Table:
     group: Tensor | None = None
     names: tuple[str, ...] = ()
     content: str | None = None
+    augmentable: bool = True
     _resident: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:

@@ -18,8 +18,9 @@ class AdvancedNegGrad(UnlearningMethod):
     Source: the report of GISA, section 4.2; the MUFAC benchmark (Choi, Na, arXiv 2311.02240) has
     lambda 1, SGD at 0.001 and two epochs.
     Reads: the forget set and the retain set.
-    Differs from the official code: the benchmark skips pairs of unequal size, here the short last
-    batch counts; the network is in training mode, not in whatever mode the last evaluation left.
+    Differs from the official code: the benchmark skips pairs of unequal size (13 of its 268), here
+    all batches have one size but for an example; it augments both sets (`augment=true`); the
+    network is in training mode, not in whatever mode the last evaluation left.
 
     Args:
         forget_weight: lambda, >= 0.

@@ -23,7 +23,8 @@ class BadTeacher(UnlearningMethod):
     (arXiv 2205.08096); the report of GISA, section 4.3; the JiT study's blindspot in conf/tuned.
     Reads: the forget set and a random sample of the retain set.
     Differs from the official code: the divergence is summed over classes (`reduction: element`
-    averages over them, as the code does, which divides the rate by their number); the random
+    averages over them too, as the code does: a loss smaller by their number, which Adam's steps do
+    not feel but for its epsilon, and weight decay against it and other optimizers do); the random
     teacher's seed is drawn so that it cannot be the one the original model started from.
 
     Args:

@@ -33,7 +33,7 @@ class Phase:
         loss: the equation of this phase; None = the method's `loss`.
         scheduler: from (optimizer, steps of the phase, steps an epoch) to a per-step schedule.
         order: `shuffled` anew every epoch, or `stored`.
-        augment: batched augmentation, None = none.
+        augment: batched augmentation of images; None = that of the view, if it has one.
         mode: network mode, `train` or `eval` (dropout off, frozen batch-norm statistics).
         gradient_clip: largest gradient norm, None = no clipping.
         last_batch: what becomes of examples that fill no batch: `spread` over all batches, which
@@ -78,6 +78,8 @@ class UnlearningMethod(LightningModule):
             says nothing of what the method costs.
         stacks: True when loss and phases depend on nothing but parameters and batch, so that
             many seeds may run at once with stacked parameters.
+        version: raised when a change of the code changes its numbers, so that older runs are not
+            taken for them.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("retain", "forget")
@@ -85,6 +87,7 @@ class UnlearningMethod(LightningModule):
     forget_kinds: ClassVar[tuple[str, ...] | None] = None
     done_elsewhere: ClassVar[bool] = False
     stacks: ClassVar[bool] = False
+    version: ClassVar[int] = 1
 
     net: nn.Module
 
@@ -204,7 +207,7 @@ class UnlearningMethod(LightningModule):
             phase.batch_size,
             device=self.device,
             generator=self.generator if shuffled else None,
-            augment=phase.augment,
+            augment=phase.augment or self.data.augment,
             augment_generator=self.device_generator,
             last_batch=phase.last_batch or ("spread" if shuffled else "keep"),
             share=self.data.share,

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from unlearn.data.loaders import Loader, PairedLoader
+from unlearn.data.loaders import Loader, PairedLoader, batch_sizes
 from unlearn.data.splits import Batch, Pair
 from unlearn.methods.base import Phase, UnlearningMethod, check
 from unlearn.methods.parts.interleaving import Zipped
@@ -49,8 +49,8 @@ class ContrastiveFinetune(UnlearningMethod):
     taken up by the report of GISA.
     Reads: the forget set and the retain set.
     Differs from the official code: none known in the update; the optimizers, with their momentum
-    and the cosine of the contrastive one, go on from round to round as there. The contest
-    gave forget batches of `forget_batch_size`.
+    and the cosine of the contrastive one (rounds x forget batches long), go on from round to round
+    as there. The contest gave forget batches of `forget_batch_size`.
 
     Args:
         flatten_lr: rate of the first stage (SGD, momentum 0.9).
@@ -67,6 +67,7 @@ class ContrastiveFinetune(UnlearningMethod):
 
     requires = ("retain", "forget")
     tasks = ("classification",)
+    version = 2
 
     def __init__(
         self,
@@ -104,9 +105,12 @@ class ContrastiveFinetune(UnlearningMethod):
             )
         )
 
+        # As long as all forget batches, also where rounds end with the retain set before them.
+        steps = self.rounds * len(batch_sizes(len(self.data.forget), self.forget_batch_size))
+
         @cache
-        def cosine(optimizer: Optimizer, steps: int, per_epoch: int) -> LRScheduler:
-            return CosineAnnealingLR(optimizer, steps * self.rounds, self.final_lr)
+        def cosine(optimizer: Optimizer, total: int, per_epoch: int) -> LRScheduler:
+            return CosineAnnealingLR(optimizer, steps, self.final_lr)
 
         first = Phase(
             "flatten",
@@ -145,9 +149,10 @@ class ContrastiveFinetune(UnlearningMethod):
         return uniform_divergence(self.net(batch.x))
 
     def contrast_loss(self, batch: Pair) -> Tensor:
+        forget = self.net(batch.forget.x)  # first, as there: running statistics have an order
         with torch.no_grad():
             retain = self.net(batch.retain.x)
-        return contrast(self.net(batch.forget.x), retain, self.temperature)
+        return contrast(forget, retain, self.temperature)
 
     def retain_loss(self, batch: Batch) -> Tensor:
         return self.task.criterion(self.net(batch.x), batch.y)

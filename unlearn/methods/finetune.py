@@ -16,7 +16,8 @@ class Finetune(UnlearningMethod):
     Source: the report of GISA, section 4.1; "Forget with Precision" (ETH Zurich, 2023), section
     3.5; JiT (Foster et al., arXiv 2402.01401) with the values in conf/tuned.
     Reads: the retain set.
-    Differs from the official code: none known.
+    Differs from the official code: none known in the step. The MUFAC benchmark (arXiv 2311.02240)
+    augments the retain set (`augment=true`).
 
     Args:
         lr: learning rate.

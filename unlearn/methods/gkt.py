@@ -1,5 +1,6 @@
 """GKT: gated transfer of everything but the forgotten class, on generated images."""
 
+import logging
 import math
 
 import torch
@@ -13,6 +14,8 @@ from unlearn.methods.parts.distillation import frozen_copy, kl_divergence, soft_
 from unlearn.methods.parts.image_generator import ImageGenerator
 from unlearn.methods.parts.optimizers import optimizer
 
+log = logging.getLogger(__name__)
+
 
 def gate(probabilities: Tensor, forgotten: tuple[int, ...], threshold: float) -> Tensor:
     """Which images `(B,)` may pass: none of the forgotten classes is likelier than the threshold.
@@ -25,12 +28,35 @@ def gate(probabilities: Tensor, forgotten: tuple[int, ...], threshold: float) ->
     return (probabilities[:, list(forgotten)] <= threshold).all(1)
 
 
-def one_cycle(step: int, total: int) -> float:
-    """Share of the peak rate at a step: from 1/25 up to 1 over 30 % of the steps, then down to 4e-6
-    (both half a cosine), as torch's OneCycleLR has it."""
+def one_cycle(
+    step: int, total: int, start: float = 1 / 25, peak: float = 1.0, end: float = 4e-6
+) -> float:
+    """Value at a step: from start to peak over 30 % of the steps, then on to the end (both half a
+    cosine), as torch's OneCycleLR has it; by default shares of the peak rate."""
     turn, last = max(0.3 * total - 1, 1), max(total - 1, 2)
-    low, way = (1 / 25, step / turn) if step < turn else (4e-6, (last - step) / (last - turn))
-    return low + (1 - low) * (1 - math.cos(math.pi * way)) / 2
+    if step < turn:
+        a, b, way = start, peak, step / turn
+    else:
+        a, b, way = peak, end, (step - turn) / (last - turn)
+    return b + (a - b) * (1 + math.cos(math.pi * way)) / 2
+
+
+class StudentCycle(LambdaLR):
+    """One cycle of the student's rate and, against it, of its momentum; the generator's stay.
+
+    Args:
+        optimizer: with the generator's parameters first and the student's second.
+        total: steps of the cycle.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, total: int):
+        self.total = total
+        super().__init__(optimizer, [lambda step: 1.0, lambda step: one_cycle(step, total)])
+
+    def step(self, epoch: int | None = None) -> None:
+        super().step(epoch)
+        momentum = one_cycle(self.last_epoch, self.total, 0.95, 0.85, 0.95)
+        self.optimizer.param_groups[1]["momentum"] = momentum
 
 
 class GKT(UnlearningMethod):
@@ -47,8 +73,11 @@ class GKT(UnlearningMethod):
     Reads: nothing but the shape of an image and which classes are to be forgotten.
     Differs from the official code: the place of a stopped image is taken by one that passed, so
     that batches keep their size; when none passed, the loss is zero. Attention is compared after
-    every convolution (the fully connected layers of the official list add nothing). KL is a mean
-    over elements as in the official code. Momentum is not cycled with the student's rate.
+    the activation of every convolution (the fully connected layers of the official list add
+    nothing). KL is a mean over elements as in the official code. A transformer has one convolution,
+    its patch embedding, and so one map; the study compares the outputs of its 12 encoder layers,
+    but its loop hands the embeddings to every layer, so its values for a ViT were had on a network
+    that is none.
 
     Args:
         cycles: how many latent batches are drawn; one serves a whole cycle.
@@ -66,6 +95,7 @@ class GKT(UnlearningMethod):
     requires = ()
     tasks = ("classification",)
     forget_kinds = ("class",)
+    version = 2
 
     def __init__(
         self,
@@ -100,13 +130,11 @@ class GKT(UnlearningMethod):
         for module in self.net.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight, generator=self.device_generator)
+        self.opened = torch.zeros((), device=self.device)
 
     def phases(self) -> list[Phase]:
         steps = self.cycles * (self.generator_steps + self.student_steps)
         clock = torch.zeros(steps, 1)  # a phase counts its data's batches; these hold nothing
-
-        def schedule(optimizer: torch.optim.Optimizer, total: int, _: int) -> LambdaLR:
-            return LambdaLR(optimizer, [lambda step: 1.0, lambda step: one_cycle(step, total)])
 
         return [
             Phase(
@@ -116,7 +144,7 @@ class GKT(UnlearningMethod):
                 batch_size=1,
                 order="stored",
                 optimizer=optimizer("momentum", self.lr),
-                scheduler=schedule,
+                scheduler=lambda optimizer, total, _: StudentCycle(optimizer, total),
                 gradient_clip=self.gradient_clip,
                 parameters=[
                     {"params": list(self.images.parameters()), "lr": self.generator_lr},
@@ -141,6 +169,7 @@ class GKT(UnlearningMethod):
         self.net.requires_grad_(not generating)
         with torch.set_grad_enabled(generating):
             x, share = self.gated(self.images(self.latents))
+            self.opened += share.detach()
             teacher, teacher_maps = outputs_and_attention(self.teacher, x)
         student, student_maps = outputs_and_attention(self.net, x)
         divergence = kl_divergence(student, soft_targets(teacher), reduction="element")
@@ -151,6 +180,14 @@ class GKT(UnlearningMethod):
             for theirs, ours in zip(teacher_maps, student_maps, strict=True)
         )
         return share * (divergence + self.attention_weight * distance)
+
+    def on_train_end(self) -> None:
+        if not self.opened:
+            log.warning(
+                "GKT: no generated image passed the gate, so nothing was learned and the "
+                "convolutions are those drawn anew: raise method.threshold, which is %g",
+                self.threshold,
+            )
 
     def draw_latents(self) -> Tensor:
         """Standard normal latent vectors `(batch_size, latent)` of one cycle."""

@@ -40,7 +40,8 @@ class JiT(UnlearningMethod):
     leaves dropout on and batch-norm statistics moving (`train_mode: true` brings it back).
 
     Args:
-        sigma: standard deviation of the noise, in units of the normalised input, > 0.
+        sigma: standard deviation of the noise, in units of the normalised input, > 0: under another
+            normalisation the same value is another noise, and the loss has another scale.
         lr: rate of plain SGD.
         draws: noisy versions of every image, the paper's N.
         batch_size: images a step.

@@ -1,5 +1,8 @@
 """Label poisoning with the retain set: random labels for forget examples, right ones for others."""
 
+from functools import partial
+from typing import Literal
+
 from torch import Tensor
 
 from unlearn.data.splits import Batch
@@ -22,13 +25,15 @@ class LabelPoisoningFull(UnlearningMethod):
     Reads: the forget set and the retain set.
     Differs from the official code: the two sets are shuffled together. There the retain set comes
     first and the forget set last in every epoch, so each epoch ends on wrong labels (`order:
-    source` has it so). Labels come from the run's seed. The cosine is stepped every batch.
+    source` has it so). Labels come from the run's seed. The cosine moves on after every batch,
+    there after every epoch (`cosine: epoch`), so that its last epoch has a rate far from zero.
 
     Args:
         lr: learning rate (SGD, Nesterov momentum 0.9), cosine down to 0.
         weight_decay: L2 penalty.
         epochs: passes over both sets.
         batch_size: examples a step.
+        cosine: whether the rate moves on after every `batch`, or after every `epoch`.
         order: `shuffled`, or `source`: retain set then forget set, in stored order.
         noise_std: regression only: noise in the target's unit; None = standard deviation of the
             forget set's targets.
@@ -43,19 +48,21 @@ class LabelPoisoningFull(UnlearningMethod):
         weight_decay: float,
         epochs: int,
         batch_size: int,
+        cosine: Literal["batch", "epoch"] = "batch",
         order: Order = "shuffled",
         noise_std: float | None = None,
     ):
         super().__init__()
         self.stage = Stage(lr, epochs, batch_size, weight_decay)
-        self.order = order
+        self.cosine, self.order = cosine, order
         self.noise_std = noise_std if noise_std is None else check("noise_std", noise_std, low=0)
 
     def phases(self) -> list[Phase]:
         forget = poisoned(self.data.forget, self.task, self.generator, self.noise_std)
         order = "stored" if self.order == "source" else "shuffled"
         data = self.data.retain + forget
-        return [self.stage.phase("poison", data, scheduler=cosine, order=order)]
+        schedule = partial(cosine, by_epoch=self.cosine == "epoch")
+        return [self.stage.phase("poison", data, scheduler=schedule, order=order)]
 
     def loss(self, batch: Batch) -> Tensor:
         return self.task.criterion(self.net(batch.x), batch.y)

@@ -1,7 +1,7 @@
 """SCRUB: away from the teacher on the forget set, towards it on the retain set."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ def built_once(factory: OptimizerFactory) -> OptimizerFactory:
 class SCRUB(UnlearningMethod):
     """Distils the original model into a copy of itself. On the forget set the student is pushed
     away from the teacher, on the retain set it is pulled towards teacher and labels. The first
-    epochs alternate the two passes, the last ones only repair.
+    epochs have both passes, the last ones only repair.
 
         maximise: J = -KD;   minimise: J = gamma CE + alpha KD;
         KD = T^2 KL(softmax(teacher / T) || softmax(student / T))
@@ -37,7 +37,9 @@ class SCRUB(UnlearningMethod):
     NeurIPS 2023 (arXiv 2302.09880), as set up by JiT (Foster et al., arXiv 2402.01401).
     Reads: the forget set and the retain set.
     Differs from the official code: schedule, weight averaging and smoothing term are left out, they
-    never take effect in so few epochs or have weight zero there.
+    never take effect in so few epochs or have weight zero there. The MUFAC benchmark (Choi, Na,
+    arXiv 2311.02240) has the retain pass first (`first: retain`), so its student ends on a forget
+    pass, and augments both (`augment=true`).
 
     Args:
         alpha: weight of the distillation loss on the retain set.
@@ -46,10 +48,11 @@ class SCRUB(UnlearningMethod):
         lr: learning rate.
         weight_decay: L2 penalty.
         epochs: passes over the retain set.
-        maximise_epochs: how many of them begin with a pass over the forget set.
+        maximise_epochs: how many of them have a pass over the forget set too.
         batch_size: examples a step.
         optimizer: `sgd`, `momentum`, `nesterov` or `adam`.
         gradient_clip: largest gradient norm, None = none.
+        first: the set, `forget` or `retain`, whose pass comes first in an epoch with both.
     """
 
     requires = ("retain", "forget")
@@ -68,6 +71,7 @@ class SCRUB(UnlearningMethod):
         batch_size: int,
         optimizer: OptimizerName = "momentum",
         gradient_clip: float | None = None,
+        first: Literal["forget", "retain"] = "forget",
     ):
         super().__init__()
         self.alpha = check("alpha", alpha, low=0)
@@ -78,7 +82,7 @@ class SCRUB(UnlearningMethod):
         self.epochs = int(check("epochs", epochs, low=1))
         self.maximise_epochs = int(check("maximise_epochs", maximise_epochs, low=0, high=epochs))
         self.batch_size = int(check("batch_size", batch_size, low=1))
-        self.optimizer, self.gradient_clip = optimizer, gradient_clip
+        self.optimizer, self.gradient_clip, self.first = optimizer, gradient_clip, first
 
     def prepare(self) -> None:
         self.teacher = frozen_copy(self.net)
@@ -92,8 +96,8 @@ class SCRUB(UnlearningMethod):
         }
         maximise = Phase("maximise", data="forget", loss=self.maximise, **shared)
         minimise = Phase("minimise", data="retain", loss=self.minimise, **shared)
-        rounds = [maximise, minimise] * self.maximise_epochs
-        return rounds + [minimise] * (self.epochs - self.maximise_epochs)
+        both = [maximise, minimise] if self.first == "forget" else [minimise, maximise]
+        return both * self.maximise_epochs + [minimise] * (self.epochs - self.maximise_epochs)
 
     def distill(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Distillation loss of student outputs on `x`."""

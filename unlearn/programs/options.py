@@ -111,6 +111,7 @@ class UnlearnOptions(Common):
     seeds: Seeds
     original_seed: int | Literal["seed"]
     control: bool
+    augment: bool
     overwrite: bool
     save_model: bool
     table: bool | None

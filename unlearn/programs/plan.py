@@ -40,13 +40,15 @@ class MethodChoice:
 
     Attributes:
         name: of its config.
-        values: of its config.
+        values: of its config, and what else its numbers hang on.
         make: a new one.
+        augment: whether what it trains on is augmented.
     """
 
     name: str
     values: Mapping[str, Any]
     make: Callable[[], UnlearningMethod]
+    augment: bool
 
 
 @dataclass(frozen=True)
@@ -181,14 +183,15 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     """
     options = typed(job.values, UnlearnOptions)
     seeds = seeds_of(options.seed, options.seeds)
-    method = MethodChoice(
-        job.choices["method"],
-        options.method,
-        partial(build, options.method, "method", UnlearningMethod),
-    )
-    prototype = method.make()
+    make = partial(build, options.method, "method", UnlearningMethod)
+    prototype = make()
+    method = MethodChoice(job.choices["method"], _values(options, prototype), make, options.augment)
     references = stated_references(job, options)
     problem = references.problem
+    if options.augment and (problem.recipe is None or problem.recipe.augment is None):
+        raise UserError(
+            "augment=true: the recipe has no augmentation; give another recipe= or augment=false"
+        )
     try:
         prototype.check_supports(problem.view(prototype.requires))
         if options.control and prototype.done_elsewhere:
@@ -214,7 +217,7 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
         start = control_start(original) if options.control else original
         # What files hold says which run it is; where they lie says nothing.
         content = prototype.content(seed)
-        values = {key: value for key, value in options.method.items() if key not in content}
+        values = {key: value for key, value in method.values.items() if key not in content}
         what = f"-{canonical_digest(content)[:8]}" if content else ""
         identity: list[Any] = [values, references.settings.precision]
         # Control runs lie beside the runs that they belong to, and say where they started.
@@ -252,6 +255,12 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
         info=_run_info(job, problem, method.name),
         preset=preset_of(job, options, method.name),
     )
+
+
+def _values(options: UnlearnOptions, method: UnlearningMethod) -> dict[str, Any]:
+    """What the numbers of a method hang on; a first version and plain images go unsaid."""
+    version = {"version": method.version} if method.version > 1 else {}
+    return {**options.method, **version, **({"augment": True} if options.augment else {})}
 
 
 def plan_comparison(job: Job) -> EvaluatePlan:

@@ -124,7 +124,7 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
     def make(seed: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
         method = plan.method.make()
         run = by_seed[seed]
-        views[seed] = run.problem.view(method.requires)
+        views[seed] = run.problem.view(method.requires, plan.method.augment)
         return method, references.net(run.role, run.start), views[seed]
 
     def finished(seed: int, method: UnlearningMethod, costs: Costs) -> None:

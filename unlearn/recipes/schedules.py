@@ -90,7 +90,12 @@ def one_cycle(
 
 
 def cosine(
-    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, *, warmup_epochs: float = 0.0
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    *,
+    warmup_epochs: float = 0.0,
+    by_epoch: bool = False,
 ) -> LRScheduler:
     """Linear warm-up, then half a cosine from the optimizer's rate down to zero.
 
@@ -98,12 +103,15 @@ def cosine(
 
     Args:
         warmup_epochs: length of the warm-up; 0 = none.
+        by_epoch: hold the rate within an epoch, as a schedule that is stepped once an epoch does.
     """
     warmup = warmup_epochs * steps_per_epoch
 
     def factor(step: int) -> float:
         if step < warmup:
             return (step + 1) / (warmup + 1)
+        if by_epoch:
+            step -= step % steps_per_epoch
         done = min(1.0, (step - warmup) / max(1.0, total_steps - warmup))
         return 0.5 * (1 + math.cos(math.pi * done))
 
