@@ -1,6 +1,6 @@
 """Composes what a program will do, once, from its config. Everything below gets objects."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from unlearn.problem import UnlearningProblem, canonical_digest
 from unlearn.programs.building import build, typed
 from unlearn.programs.composing import compared_with, stated_references, yardstick_of
 from unlearn.programs.job import Job
+from unlearn.programs.method_choice import MethodChoice, method_values
 from unlearn.programs.options import EvaluateOptions, TrainOptions, UnlearnOptions
 from unlearn.programs.preset import preset_of
 from unlearn.programs.seeds import CONTROL_SEEDS, MOST_SEED, control_start, seeds_of
@@ -32,23 +33,6 @@ class TrainPlan:
     role: Role
     seeds: Sequence[int]
     at_once: int | None
-
-
-@dataclass(frozen=True)
-class MethodChoice:
-    """A method with its values.
-
-    Attributes:
-        name: of its config.
-        values: of its config, and what else its numbers hang on.
-        make: a new one.
-        augment: whether what it trains on is augmented.
-    """
-
-    name: str
-    values: Mapping[str, Any]
-    make: Callable[[], UnlearningMethod]
-    augment: bool
 
 
 @dataclass(frozen=True)
@@ -185,7 +169,8 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     seeds = seeds_of(options.seed, options.seeds)
     make = partial(build, options.method, "method", UnlearningMethod)
     prototype = make()
-    method = MethodChoice(job.choices["method"], _values(options, prototype), make, options.augment)
+    values = method_values(options.method, options.augment)
+    method = MethodChoice(job.choices["method"], values, make, options.augment)
     references = stated_references(job, options)
     problem = references.problem
     if options.augment and (problem.recipe is None or problem.recipe.augment is None):
@@ -255,12 +240,6 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
         info=_run_info(job, problem, method.name),
         preset=preset_of(job, options, method.name),
     )
-
-
-def _values(options: UnlearnOptions, method: UnlearningMethod) -> dict[str, Any]:
-    """What the numbers of a method hang on; a first version and plain images go unsaid."""
-    version = {"version": method.version} if method.version > 1 else {}
-    return {**options.method, **version, **({"augment": True} if options.augment else {})}
 
 
 def plan_comparison(job: Job) -> EvaluatePlan:

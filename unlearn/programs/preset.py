@@ -15,6 +15,7 @@ from unlearn.comparison.published import ORIGINAL, RETRAINED, Preset, Published,
 from unlearn.errors import UserError
 from unlearn.programs.folders import shipped
 from unlearn.programs.job import Job
+from unlearn.programs.method_choice import method_values
 from unlearn.programs.options import Common
 
 GROUPS = ("dataset", "model", "forget", "recipe")  # what states a problem
@@ -60,7 +61,10 @@ def preset_of(job: Job, options: Common, method: str | None = None) -> Preset | 
         name,
         published,
         differs,
-        {m: preset.values["method"] for m, preset in composed.items()},
+        {
+            m: method_values(preset.values["method"], preset.values["augment"])
+            for m, preset in composed.items()
+        },
         job.values["eval"],
         plain.values["eval"],
     )
