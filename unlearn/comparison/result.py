@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from unlearn.comparison.published import Published, PublishedValue
 from unlearn.evals.base import Quantity
 from unlearn.metrics.intervals import Interval
 from unlearn.metrics.means import ModelMean
@@ -125,6 +126,42 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A published value beside what was measured.
+
+    Attributes:
+        published: the value, its tolerance and source.
+        row: label of the row that was measured.
+        number: of that row.
+        verdict: `inside` or `outside` the tolerance, or that this cannot be said.
+        why: it cannot, empty where it can.
+    """
+
+    published: PublishedValue
+    row: str
+    number: Number
+    verdict: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """What a study published beside what was measured.
+
+    Attributes:
+        preset: name of the preset that states its setting.
+        study: its name, where tolerances come from.
+        checks: its values beside numbers.
+        notes: what is not shown, and why; how orders of methods compare.
+    """
+
+    preset: str
+    study: Published
+    checks: Sequence[Check]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
 class ComparisonReport:
     """A finished comparison; what tables, pages and loggers are made from.
 
@@ -143,6 +180,7 @@ class ComparisonReport:
         provenance: versions, hardware, seeds, command lines.
         forget_index: example ids of the forget set.
         forget_targets: their labels or values.
+        published: what a study published, None without any.
         folder: where the report lies, None before it is written.
         pictures: PNG files by name, in the order of the page.
     """
@@ -161,6 +199,7 @@ class ComparisonReport:
     provenance: Mapping[str, Any]
     forget_index: Tensor
     forget_targets: Tensor
+    published: PublishedTable | None = None
     folder: Path | None = None
     pictures: Mapping[str, Path] = field(default_factory=dict)
 

@@ -83,7 +83,8 @@ def check_parts(config: Any, where: str, extra: Mapping[str, Any]) -> None:
 
 
 def typed(values: Mapping[str, Any], kind: type[T], where: str = "") -> T:
-    """A dataclass from a mapping of plain values; nested dataclasses from nested mappings.
+    """A dataclass from a mapping of plain values; nested dataclasses from nested mappings, also in
+    lists and where there may be none.
 
     Args:
         values: by field.
@@ -97,12 +98,21 @@ def typed(values: Mapping[str, Any], kind: type[T], where: str = "") -> T:
     hints = get_type_hints(kind)
     return kind(
         **{
-            key: typed(value, hints[key], f"{where}.{key}".strip("."))
-            if is_dataclass(hints[key])
-            else value
+            key: _nested(value, hints[key], f"{where}.{key}".strip("."))
             for key, value in values.items()
         }
     )
+
+
+def _nested(value: Any, hint: Any, where: str) -> Any:
+    """A value that fits its type, with dataclasses in place of mappings."""
+    if isinstance(value, Mapping):
+        [*kinds] = filter(is_dataclass, get_args(hint) or [hint])
+        return typed(value, kinds[0], where) if kinds else value  # type: ignore[arg-type]
+    if isinstance(value, list) and get_origin(hint) is list:
+        [inner] = get_args(hint)
+        return [_nested(v, inner, f"{where}[{i}]") for i, v in enumerate(value)]
+    return value
 
 
 def check_arguments(

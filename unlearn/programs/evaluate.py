@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from unlearn.comparison.checks import against_published
 from unlearn.comparison.compare import compare_groups
 from unlearn.comparison.concurrency import one_thread_an_operation
 from unlearn.comparison.groups import Group, reference_group
@@ -121,6 +122,9 @@ def _compare(plan: EvaluatePlan, damaged: Container[Path]) -> ComparisonReport:
         provenance=provenance_of(plan.overrides, retrained, chosen),
         forget_index=problem.splits["forget"].index,
         forget_targets=problem.splits["forget"].targets,
+        published=None
+        if plan.preset is None
+        else against_published(plan.preset, compared.rows, compared.quantities),
     )
 
 

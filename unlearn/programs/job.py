@@ -33,12 +33,14 @@ class Job:
         choices: option chosen in every config group, such as `dataset: digits`.
         overrides: the command line's overrides.
         sweep: name of the sweep this job belongs to, None for a job of its own.
+        config_folders: folders that configs were read from, the project's own among them.
     """
 
     values: Mapping[str, Any]
     choices: Mapping[str, str]
     overrides: tuple[str, ...] = ()
     sweep: str | None = None
+    config_folders: tuple[str, ...] = ()
 
     @classmethod
     def composed(cls, config: DictConfig, hydra: Any, sweep: str | None = None) -> "Job":
@@ -58,6 +60,7 @@ class Job:
             {str(group): str(choice) for group, choice in hydra.runtime.choices.items()},
             tuple(hydra.overrides.task),
             sweep,
+            tuple(str(s.path) for s in hydra.runtime.config_sources if s.schema == "file"),
         )
 
     @property

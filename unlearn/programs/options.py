@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from unlearn.comparison.published import Published
 from unlearn.comparison.scoring import Resampling
 from unlearn.errors import UserError
 
@@ -84,6 +85,7 @@ class Common:
     recipe: dict[str, Any]
     trainer: dict[str, Any]
     at_once: int | None
+    published: Published | None
 
     def __post_init__(self) -> None:
         _at_least_one("at_once", self.at_once)

@@ -1,11 +1,12 @@
 """Composes what a program will do, once, from its config. Everything below gets objects."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from unlearn.comparison.published import Preset
 from unlearn.comparison.scoring import Resampling
 from unlearn.comparison.yardstick import Yardstick
 from unlearn.errors import UnsupportedProblem, UserError
@@ -14,9 +15,10 @@ from unlearn.problem import UnlearningProblem, canonical_digest
 from unlearn.programs.building import build, typed
 from unlearn.programs.composing import compared_with, stated_references, yardstick_of
 from unlearn.programs.job import Job
+from unlearn.programs.method_choice import MethodChoice, method_values
 from unlearn.programs.options import EvaluateOptions, TrainOptions, UnlearnOptions
+from unlearn.programs.preset import preset_of
 from unlearn.programs.seeds import CONTROL_SEEDS, MOST_SEED, control_start, seeds_of
-from unlearn.storage.making import source_digest
 from unlearn.storage.references import References, Role
 from unlearn.tracking.base import RunInfo, RunLogger
 
@@ -31,28 +33,6 @@ class TrainPlan:
     role: Role
     seeds: Sequence[int]
     at_once: int | None
-
-
-@dataclass(frozen=True)
-class MethodChoice:
-    """A method with its values.
-
-    Attributes:
-        name: of its config.
-        values: of its config, and what else its numbers hang on.
-        make: a new one.
-        augment: whether what it trains on is augmented.
-    """
-
-    name: str
-    values: Mapping[str, Any]
-    make: Callable[[], UnlearningMethod]
-    augment: bool
-
-    @cached_property
-    def source(self) -> str:
-        """Digest of its code."""
-        return source_digest(type(self.make()))
 
 
 @dataclass(frozen=True)
@@ -107,6 +87,7 @@ class UnlearnPlan:
         tell: say which runs were skipped.
         asked: what the user asked for, for records.
         info: how a run of this plan is called in logs.
+        preset: what a study published, None without any.
     """
 
     references: References
@@ -122,6 +103,7 @@ class UnlearnPlan:
     tell: bool
     asked: Mapping[str, Any]
     info: RunInfo
+    preset: Preset | None
 
     @property
     def problem(self) -> UnlearningProblem:
@@ -147,6 +129,7 @@ class EvaluatePlan:
         logger: where the comparison is logged.
         overrides: words of the command line.
         info: how the comparison is called in logs.
+        preset: what a study published, None without any.
     """
 
     references: References
@@ -158,6 +141,7 @@ class EvaluatePlan:
     logger: RunLogger
     overrides: Sequence[str]
     info: RunInfo
+    preset: Preset | None
 
 
 def plan_training(job: Job) -> TrainPlan:
@@ -185,7 +169,8 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
     seeds = seeds_of(options.seed, options.seeds)
     make = partial(build, options.method, "method", UnlearningMethod)
     prototype = make()
-    method = MethodChoice(job.choices["method"], _values(options, prototype), make, options.augment)
+    values = method_values(options.method, options.augment)
+    method = MethodChoice(job.choices["method"], values, make, options.augment)
     references = stated_references(job, options)
     problem = references.problem
     if options.augment and (problem.recipe is None or problem.recipe.augment is None):
@@ -253,13 +238,8 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
             "retain_examples": options.outputs.retain_examples,
         },
         info=_run_info(job, problem, method.name),
+        preset=preset_of(job, options, method.name),
     )
-
-
-def _values(options: UnlearnOptions, method: UnlearningMethod) -> dict[str, Any]:
-    """What the numbers of a method hang on; a first version and plain images go unsaid."""
-    version = {"version": method.version} if method.version > 1 else {}
-    return {**options.method, **version, **({"augment": True} if options.augment else {})}
 
 
 def plan_comparison(job: Job) -> EvaluatePlan:
@@ -281,6 +261,7 @@ def plan_comparison(job: Job) -> EvaluatePlan:
         logger=build(options.logger, "logger", RunLogger),
         overrides=job.overrides,
         info=_run_info(job, references.problem, "comparison"),
+        preset=preset_of(job, options),
     )
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from lightning import Callback
 from torch import nn
 
+from unlearn.comparison.checks import against_published, run_rows
 from unlearn.comparison.groups import reference
+from unlearn.comparison.published import Preset
 from unlearn.comparison.reference_flags import flags_of_bank
 from unlearn.errors import UserError
 from unlearn.evals.base import Quantity
@@ -22,7 +24,7 @@ from unlearn.programs.documents import control_of, document_of, listed
 from unlearn.programs.job import Job
 from unlearn.programs.plan import PlannedRun, UnlearnPlan, plan_unlearning
 from unlearn.programs.progress import TrainingProgress
-from unlearn.report.terminal import print_run_table
+from unlearn.report.terminal import print_published, print_run_table
 from unlearn.storage.folders import DamagedEntry
 from unlearn.storage.making import made_otherwise
 from unlearn.storage.predictions import collect
@@ -76,6 +78,8 @@ def carry_out(plan: UnlearnPlan) -> dict[str, Any]:
             bank = plan.yardstick.retrained
             warnings = flags_of_bank(bank, plan.original_seeds, plan.yardstick)
             print_run_table(plan.problem, _headline(plan), rows, records, warnings)
+            if plan.preset is not None:
+                _print_published(plan, plan.preset, rows, records)
     return {
         "folders": [str(run.folder) for run in plan.runs],
         "ran": len(todo),
@@ -243,6 +247,18 @@ def _reference_rows(plan: UnlearnPlan) -> dict[str, list[dict[str, float]]]:
         "original": yardstick.of_all(originals),
         "retrained": yardstick.of_all(list(yardstick.retrained)),
     }
+
+
+def _print_published(
+    plan: UnlearnPlan,
+    preset: Preset,
+    references: Mapping[str, Sequence[Mapping[str, float]]],
+    runs: Sequence[RunRecord],
+) -> None:
+    metrics = [run.document["metrics"] for run in runs]
+    quantities = plan.yardstick.quantities
+    rows = run_rows(plan.method.name, plan.method.values, references, metrics, quantities)
+    print_published(against_published(preset, rows, quantities), quantities)
 
 
 def _headline(plan: UnlearnPlan) -> dict[str, Quantity]:

@@ -25,6 +25,7 @@ from unlearn.report.numbers import (
     sections,
     text,
 )
+from unlearn.report.published import HEADS, legend, lines, notes, title
 from unlearn.report.tables import PAIRS
 
 CAPTIONS = {
@@ -54,7 +55,7 @@ def page_text(report: ComparisonReport, pictures: Mapping[str, Path]) -> str:
         digest=report.digest[:10],
         written=escape(str(report.provenance["written"])),
         synthetic=warning,
-        tables="".join(tables) + (soft(MARKS) if marks_used(report) else ""),
+        tables="".join(tables) + (soft(MARKS) if marks_used(report) else "") + _published(report),
         notes="".join(f"<li>{escape(note)}</li>" for note in report.notes),
         pictures="".join(_figure(name, path) for name, path in pictures.items()),
         all=_all_numbers(report),
@@ -177,6 +178,16 @@ def _pairs(report: ComparisonReport) -> str:
         )
     heads = ["number", "difference of", "value", "n", "p", "p (Holm)"]
     return f'<p class="soft">{PAIRS}</p>' + _table(heads, body, "pairs")
+
+
+def _published(report: ComparisonReport) -> str:
+    table = report.published
+    if table is None:
+        return ""
+    found = [[escape(cell) for cell in line] for line in lines(table, report.quantities)]
+    body = _table(HEADS, found, "published") + soft(legend(table)) if found else ""
+    below = "".join(f"<li>{escape(note)}</li>" for note in notes(table))
+    return f"<section><h2>{escape(title(table))}</h2>{body}<ul>{below}</ul></section>"
 
 
 def _provenance(provenance: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from unlearn.report.numbers import (
     sections,
     text,
 )
+from unlearn.report.published import HEADS, legend, lines, notes, title
 
 PAIRS = (
     "First minus second with its interval over models; the test resamples models, with what both "
@@ -92,11 +93,22 @@ def markdown_text(report: ComparisonReport) -> str:
         parts += [f"## {section.title}", headline_markdown(report, section)]
         parts += filter(None, [detectable(report, section.keys), protocols(report, section.keys)])
     parts += [MARKS] if marks_used(report) else []
+    parts += _published(report)
     parts += ["## Notes", "\n".join(f"* {note}" for note in report.notes)]
     parts += ["## All numbers", _all_markdown(report)]
     if report.pairs:
         parts += ["## Methods against each other", _pairs_markdown(report)]
     return "\n\n".join(parts) + "\n"
+
+
+def _published(report: ComparisonReport) -> list[str]:
+    table = report.published
+    if table is None:
+        return []
+    found = lines(table, report.quantities)
+    below = "\n".join(f"* {note}" for note in notes(table))
+    body = [_markdown(HEADS, found), legend(table)] if found else []
+    return [f"## {title(table)}", *filter(None, [*body, below])]
 
 
 def headline_markdown(report: ComparisonReport, section: Section) -> str:

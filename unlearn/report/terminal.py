@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from unlearn.comparison.result import COMMAND, ComparisonReport, Row
+from unlearn.comparison.result import COMMAND, ComparisonReport, PublishedTable, Row
 from unlearn.evals.base import Quantity
 from unlearn.problem import UnlearningProblem
 from unlearn.report.fitting import fitting
@@ -29,6 +29,7 @@ from unlearn.report.numbers import (
     sections,
     text,
 )
+from unlearn.report.published import HEADS, legend, lines, notes, title
 from unlearn.storage.records import RunRecord
 
 
@@ -115,6 +116,8 @@ def print_comparison(report: ComparisonReport) -> None:
                 console.print(escape(words), style="dim", highlight=False)
     if marks_used(report):
         console.print(escape(MARKS), style="dim", highlight=False)
+    if report.published is not None:
+        print_published(report.published, report.quantities)
     for row in report.rows:
         if row.flags:
             words = f"{DAGGER} {row.label}: {'; '.join(row.flags)}"
@@ -126,6 +129,25 @@ def print_comparison(report: ComparisonReport) -> None:
         console.print(f"• {escape(text_part)} {ending}", highlight=False)
         if command:
             console.print(f"    {escape(command)}", highlight=False, soft_wrap=True)
+
+
+def print_published(table: PublishedTable, quantities: Mapping[str, Quantity]) -> None:
+    """What a study published beside what was measured, and what is not shown."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    found = lines(table, quantities)
+    if found:
+        console.print(f"\n[bold]{escape(title(table))}[/bold]", highlight=False)
+        shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for head in HEADS:
+            shown.add_column(head, overflow="fold")
+        for line in found:
+            shown.add_row(*map(escape, line))
+        console.print(shown)
+        console.print(escape(legend(table)), style="dim", highlight=False)
+    for note in notes(table):
+        console.print(f"• {escape(note)}", highlight=False)
 
 
 def tables_that_fit(

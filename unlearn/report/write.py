@@ -16,6 +16,7 @@ from unlearn.problem import UnlearningProblem
 from unlearn.report.latex import latex_text
 from unlearn.report.page import page_text
 from unlearn.report.pictures import draw
+from unlearn.report.published import published_csv
 from unlearn.report.tables import csv_text, markdown_text
 
 PROVENANCE = "provenance.json"
@@ -53,6 +54,8 @@ def write_report(
             "results.tex": latex_text(report),
             "index.html": page_text(report, drawn),
         }
+        if report.published is not None:
+            texts["published.csv"] = published_csv(report.published)
         for name, content in texts.items():
             (aside / name).write_text(content, encoding="utf-8")
         np.savez_compressed(aside / "examples.npz", **examples_of(report))  # type: ignore[arg-type]
