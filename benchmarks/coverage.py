@@ -48,7 +48,7 @@ from unlearn.metrics.means import (
     mean_of_runs,
 )
 from unlearn.metrics.population import AttackResult, klom, rmia, u_lira
-from unlearn.metrics.resampling import ModelDraws, side_by_side
+from unlearn.metrics.resampling import ModelDraws, restated, side_by_side
 from unlearn.metrics.roc import auc
 from unlearn.storage.predictions import Population
 
@@ -58,8 +58,15 @@ QUALITY = 16  # forget examples of forgetting quality, the dearest number
 Z = 1.959964
 
 
+def extreme(r: Models, u: Models, r_draws: Tensor, u_draws: Tensor) -> dict[str, Tensor]:
+    """The headline number that is an extreme over thresholds, ``(replicates,)``."""
+    sides = side_by_side(r.hinge, r_draws), side_by_side(u.hinge, u_draws)
+    epsilons = epsilon_hat(*sides, None).view(len(r_draws), -1)
+    return {"epsilon_hat/median": torch.tensor([median_epsilon(e) for e in epsilons]).double()}
+
+
 def population_numbers(r: Models, u: Models, r_draws: Tensor, u_draws: Tensor) -> dict[str, Tensor]:
-    """The headline numbers of two populations in every replicate, ``(replicates,)`` each."""
+    """The other headline numbers of two populations in every replicate, ``(replicates,)`` each."""
     count = len(r_draws)
 
     def beside(name: str) -> tuple[Tensor, Tensor]:
@@ -84,11 +91,9 @@ def population_numbers(r: Models, u: Models, r_draws: Tensor, u_draws: Tensor) -
         )
         for b, (i, j) in enumerate(zip(r_draws, u_draws, strict=True))
     ]
-    epsilons = epsilon_hat(*beside("hinge"), None).view(count, -1)
     return {
         "forgetting_quality/score": quality,
         "forgetting_quality/final": torch.tensor(final, dtype=torch.float64),
-        "epsilon_hat/median": torch.tensor([median_epsilon(e) for e in epsilons]).double(),
         "u_lira/accuracy": attack.per_example.view(count, -1).mean(1),
         "u_lira/auc": auc(*scores),
         "rmia/accuracy": torch.tensor([a.accuracy for a in relative], dtype=torch.float64),
@@ -112,26 +117,29 @@ def pair_distances(r: Models, u: Models) -> Tensor:
 
 
 def judged(
-    retrained: Models, rows: tuple[Models, Models], draws: ModelDraws
+    retrained: Models, rows: tuple[Models, Models], replicates: int, seed: int
 ) -> tuple[list[dict[str, Interval]], dict[str, float]]:
     """Intervals of both rows and the p-values of their difference.
 
     Args:
         retrained: at least as many as a row has models; the first of these meet the attacks.
         rows: of one kind.
-        draws: models of every replicate.
+        replicates, seed: of the draws of models.
     """
     models = len(rows[0])
     everyone = torch.arange(models)[None]
     r = retrained[everyone[0]]
-    r_draws = draws.retrained(models)
+    usual, fewer = (ModelDraws(replicates, seed, extremes) for extremes in (False, True))
     found: list[dict[str, tuple[float, Tensor]]] = []
     means: list[dict[str, ModelMean]] = []
     intervals: list[dict[str, Interval]] = []
     for name, u in zip("ab", rows, strict=True):
-        u_draws = draws.unlearned(name, models)
-        drawn = population_numbers(r, u, r_draws, u_draws)
-        whole = population_numbers(r, u, everyone, everyone)
+        drawn, of_extremes = (
+            numbers(r, u, draws.retrained(models), draws.unlearned(name, models))
+            for numbers, draws in ((population_numbers, usual), (extreme, fewer))
+        )
+        drawn |= {key: restated(values, models) for key, values in of_extremes.items()}
+        whole = population_numbers(r, u, everyone, everyone) | extreme(r, u, everyone, everyone)
         found.append({key: (float(whole[key]), drawn[key]) for key in whole})
         means.append(row_means(retrained, u, [(name, i) for i in range(models)]))
         intervals.append({k: interval(*found[-1][k], models) for k in found[-1]})
@@ -184,7 +192,7 @@ class Cell:
         begin = time.perf_counter()
         for _ in range(worlds):
             r, a, b = self.sampler(self.models, self.generator)
-            both, tested = judged(r, (a, b), ModelDraws(draws, seed=self.worlds))
+            both, tested = judged(r, (a, b), draws, seed=self.worlds)
             memory = memory_p_values((a, b), exchanges, seed=self.worlds)
             self.worlds += 1
             for key in both[0]:

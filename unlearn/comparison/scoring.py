@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from unlearn.metrics.means import (
     mean_of_retrained_pairs,
     mean_of_runs,
 )
-from unlearn.metrics.resampling import FEWEST_MODELS, ModelDraws
+from unlearn.metrics.resampling import FEWEST_MODELS, ModelDraws, restated
 from unlearn.problem import UnlearningProblem
 from unlearn.storage.predictions import Population
 
@@ -62,10 +62,10 @@ class Resampling:
         if self.seed < 0:
             raise UserError(f"resampling.seed must be at least 0, got {self.seed}")
 
-    @property
-    def draws(self) -> ModelDraws:
-        """The models of every replicate."""
-        return ModelDraws(self.models, self.seed)
+    def draws(self, evaluation: Evaluation) -> ModelDraws:
+        """The models of every replicate of an evaluation's numbers."""
+        replicates = min(self.models, evaluation.max_replicates)
+        return ModelDraws(replicates, self.seed, evaluation.extremes)
 
     def over_examples(self, values: Tensor, where: str) -> Interval | None:
         """Interval of a mean or median of examples, None where there are fewer than two values."""
@@ -226,10 +226,11 @@ def _replicates(
     if count < FEWEST_MODELS or not evaluation.max_replicates:
         return {}
     u, r = evaluation.reduced(unlearned, problem), evaluation.reduced(reference, problem)
-    draws = replace(resampling, models=min(resampling.models, evaluation.max_replicates)).draws
+    draws = resampling.draws(evaluation)
     rows_u, rows_r = draws.unlearned(keys[0], count), draws.unlearned(keys[1], count)
     found: dict[str, list[float]] = {}
     for one, other in zip(rows_u.tolist(), rows_r.tolist(), strict=True):
         for quantity, value in evaluation.resampled(u.take(one), r.take(other), problem).items():
             found.setdefault(quantity, []).append(value)
-    return {key: torch.tensor(values, dtype=torch.float64) for key, values in found.items()}
+    drawn = {key: torch.tensor(values, dtype=torch.float64) for key, values in found.items()}
+    return {k: restated(v, count) for k, v in drawn.items()} if evaluation.extremes else drawn

@@ -97,6 +97,8 @@ class Evaluation(Callback):
         remembers: quantities of `compare` that are also given for memory and shift, see
             `comparison/memory.py`, as headline numbers.
         max_replicates: most replicates that `resampled` can afford.
+        extremes: whether its numbers are extremes over thresholds, whose replicates keep fewer
+            models (`metrics/resampling.py`).
         version: raised when a change of the code changes its numbers, so that older ones are not
             taken for them.
     """
@@ -114,6 +116,7 @@ class Evaluation(Callback):
     fewest: ClassVar[Mapping[str, int | None]] = {}
     remembers: ClassVar[tuple[str, ...]] = ()
     max_replicates: ClassVar[int] = 1000
+    extremes: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     def compute(

@@ -26,6 +26,7 @@ class EpsilonHat(Evaluation):
     remembers = ("median",)
     fewest = {"median": 16}  # benchmarks/coverage.py: twice too wide with fewer
     wants_models = 80
+    extremes = True
     over_examples = {"median": ("epsilon_hat", "median")}
     quantities = {
         "median": Quantity("ε̂", "lower", headline=True),
