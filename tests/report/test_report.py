@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -20,6 +21,7 @@ from support.reports import number, row, small_report, told_apart
 from unlearn.comparison.result import NOISE_FLOOR
 from unlearn.errors import UserError
 from unlearn.evals.base import Quantity
+from unlearn.files import folders
 from unlearn.programs.composing import problem_of
 from unlearn.report.latex import latex_text
 from unlearn.report.numbers import clear_winner, text
@@ -285,3 +287,36 @@ def in_browser(file: Path, home: Path) -> dict:
     match = re.search(r'data-found="([^"]*)"', result.stdout)
     assert match, result.stderr[-2000:]
     return json.loads(unescape(match.group(1)))
+
+
+def test_a_kill_while_a_report_is_published_heals_and_loses_no_file(tmp_path, problem):
+    folder = tmp_path / "report"
+    write_report(small_report(), problem, folder, pictures=False)
+    (folder / "thesis.tex").write_text("mine")
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    who = f"{folders._machine()}-{child.pid}-00000000"
+    folder.rename(tmp_path / f".report.old.{who}")  # killed between the two renames
+    (tmp_path / f".report.writing.{who}").mkdir()
+    (tmp_path / ".report.new.theirs").mkdir()
+    write_report(small_report(), problem, folder, pictures=False)
+    assert (folder / "thesis.tex").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"report", ".report.new.theirs"}
+
+
+def test_a_report_that_cannot_be_published_loses_no_file(tmp_path, problem, monkeypatch):
+    folder = tmp_path / "report"
+    write_report(small_report(), problem, folder, pictures=False)
+    (folder / "thesis.tex").write_text("mine")
+    rename = Path.rename
+
+    def refused(path, target):
+        if path == folder:
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(UserError, match="cannot write"):
+        write_report(small_report(), problem, folder, pictures=False)
+    assert (folder / "thesis.tex").read_text() == "mine"
+    assert (folder / "results.csv").exists()

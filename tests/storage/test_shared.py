@@ -114,6 +114,18 @@ def test_a_group_that_may_only_read_uses_and_does_not_write(shared):
     assert str(told).startswith("UserError: cannot write") and "\n" not in str(told)
 
 
+def test_numbers_that_cannot_be_kept_are_no_error(shared):
+    as_user(ONE, ask(shared, "one"), umask=0o022)
+
+    def keep() -> object:
+        store = Store(shared)
+        for number in range(2):
+            store.keep(Address("original", "net", {"number": number}), ({}, {}))
+        return len(list((shared / "original").iterdir()))
+
+    assert as_user(OTHER, keep) == 1
+
+
 def test_runs_are_replaced_and_locked_by_either_user(shared):
     folder = shared / "problem" / "method" / "original0_seed0"
 

@@ -164,7 +164,7 @@ class Yardstick:
                 whole[[m is not own for m in self.retrained]] = parts.double()
                 found[f"{name}/{quantity}"] = whole
         if self.store is not None:
-            self.store.publish(address, (found, {}))
+            self.store.keep(address, (found, {}))
         return found
 
     def _itself(self, member: Member) -> Member | None:
@@ -188,7 +188,7 @@ class Yardstick:
         if entry is None:
             metrics = self._compute(member, evaluations)
             listed = {key: None if math.isnan(v) else v for key, v in metrics.items()}
-            self.store.publish(address, ({}, {"metrics": listed}))
+            self.store.keep(address, ({}, {"metrics": listed}))
             return metrics
         return {k: math.nan if v is None else v for k, v in entry.meta["metrics"].items()}
 

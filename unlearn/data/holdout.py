@@ -1,13 +1,13 @@
 """Honest test sets for data that is distributed without one."""
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from unlearn.errors import UserError
+from unlearn.files import folders
 
 
 def check_fraction(test_fraction: float) -> None:
@@ -70,7 +70,8 @@ def record_split(path: Path, names: Sequence[str], is_test: Sequence[bool]) -> N
     Raises:
         UserError: the folder cannot be written.
     """
-    aside = path.with_name(f".{os.getpid()}-{path.name}")
+    folders.clean(path.parent)
+    aside = folders.aside_of(path, "writing")
     rows = [("test" if test else "train", n) for n, test in zip(names, is_test, strict=True)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

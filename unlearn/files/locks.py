@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 2.0  # shorter waits are not worth a line
 REMINDER_SECONDS = 600.0
 LONGEST_PAUSE = 0.5  # seconds between two looks at a lock that another process holds
+MOST_LOOKS = 50  # at the name of a lock that is ours; some file systems number files anew each time
 
 HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
@@ -78,13 +79,15 @@ def lock(folder: Path, name: str, what: str) -> Iterator[bool]:
 
 def _acquire(path: Path, what: str) -> int | None:
     """A descriptor of the locked file, None where the file system has no locks."""
-    begin, told, pause = time.monotonic(), -REMINDER_SECONDS, 0.01
+    begin, told, pause, looks = time.monotonic(), -REMINDER_SECONDS, 0.01, 0
     while True:
         descriptor = _opened(path)
         try:
-            if _try(descriptor) and _is_still(path, descriptor):
-                _sign(descriptor)
-                return descriptor
+            if _try(descriptor):
+                looks += 1
+                if _is_still(path, descriptor) or looks > MOST_LOOKS:
+                    _sign(descriptor)
+                    return descriptor
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise

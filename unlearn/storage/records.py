@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -182,8 +183,9 @@ def failure_file(folder: Path) -> Path:
 
 def note_failure(folder: Path, error: str) -> None:
     """Keep a failed run's error beside where its record would be."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    failure_file(folder).write_text(json.dumps({"status": "failed", "error": error}, indent=1))
+    with suppress(OSError):  # the error itself is what is to be told
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        failure_file(folder).write_text(json.dumps({"status": "failed", "error": error}, indent=1))
 
 
 def records(root: Path) -> list[RunRecord]:

@@ -78,6 +78,7 @@ class Store:
 
     def __init__(self, root: str | Path):
         self.root = Path(root)
+        self._full = False
 
     def folder(self, address: Address) -> Path:
         """Where an entry lies: a readable prefix and the hash of its description.
@@ -204,6 +205,15 @@ class Store:
             raise cannot_write(folder, error) from error
         finally:
             folders.drop(aside)
+
+    def keep(self, address: Address, made: Made) -> None:
+        """`publish` where that is possible: for what takes little to make again."""
+        try:
+            self.publish(address, made)
+        except UserError as error:
+            if not self._full:
+                self._full = True
+                log.warning("%s; until then some numbers are computed anew each time", error)
 
     def nearest_difference(self, address: Address) -> str:
         """What the most similar entry of the same name has otherwise, for messages on a miss."""
