@@ -49,6 +49,29 @@ def test_bad_teacher_gives_the_authors_weights_and_losses(monkeypatch: pytest.Mo
     assert losses == pytest.approx(golden["bad_teacher_losses"].tolist(), abs=1e-10)
 
 
+def test_the_reduction_is_a_factor_of_the_loss_that_adam_does_not_feel() -> None:
+    """A mean over five classes too: SGD's steps are a fifth, Adam's the same but for epsilon."""
+
+    def moves(optimizer: str) -> list[Tensor]:
+        found = []
+        for reduction in ("batch", "element"):
+            how = {"retain_scale": 3.0, "reduction": reduction, "batch_size": 64, "lr": 1e-3}
+            net = convolutional(5)
+            start = torch.cat([p.detach().flatten().clone() for p in net.parameters()])
+            method = bad_teacher(**how, optimizer=optimizer)
+            fitted(method, net, images(40, 4, 5, seed=1), images(5, 4, 5, seed=2))
+            found.append(torch.cat([p.detach().flatten() for p in net.parameters()]) - start)
+        return found
+
+    by_sgd, fifth = moves("sgd")
+    torch.testing.assert_close(fifth, by_sgd / 5)
+    by_adam, same = moves("adam")
+    gradient = by_sgd.abs() / 1e-3
+    felt = gradient > 1e-5  # where epsilon, 1e-8, is less than 1 % of a fifth of it
+    assert felt.any()
+    torch.testing.assert_close(same[felt], by_adam[felt], rtol=1e-2, atol=0)
+
+
 @pytest.mark.parametrize(
     ("how", "size"),
     [

@@ -53,6 +53,7 @@ def test_emmn_trains_on_as_much_noise_as_the_study(trained: nn.Module) -> None:
         method.bind(copy.deepcopy(trained), problem.view(method.requires), 0)
         method.start(CPU)
         assert len(method.noise) == items
+        assert all(p.grad is None for p in method.net.parameters()), "nothing leaks into a step"
 
 
 def test_emmn_refuses_random_forget_sets() -> None:

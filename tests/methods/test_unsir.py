@@ -65,6 +65,7 @@ def test_unsir_trains_on_as_much_noise_as_the_study() -> None:
         method.bind(problem.fresh_network(1), problem.view(method.requires), 0)
         method.start(CPU)
         assert len(method.noise) == items
+        assert all(p.grad is None for p in method.net.parameters()), "nothing leaks into a step"
 
 
 def test_noise_images_are_learned_apart_from_each_other(trained: nn.Module) -> None:
