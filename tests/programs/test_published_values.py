@@ -151,6 +151,20 @@ def test_every_experiment_and_study_is_in_the_table():
     assert not sorted(wanted - there)
 
 
+def test_every_setting_of_a_method_is_published_or_said_to_be_ours():
+    stated: dict[tuple[str, str], set[str]] = {}
+    for row in ROWS:
+        for run in row["runs"]:
+            for method in row.get("methods", ()):
+                stated.setdefault((run, method), set()).update(row["values"])
+    silent: dict[str, set[str]] = {}
+    for (run, method), keys in stated.items():
+        own = {key for key in resolved(run, method) if key.startswith("method.")}
+        left = {key.removeprefix("method.") for key in own - keys}
+        silent.setdefault(method, set()).update(left)
+    assert {m: sorted(keys) for m, keys in silent.items() if keys} == TABLE["ours"]
+
+
 def test_a_wrong_value_is_found():
     row = {"values": {"method.lr": 0.1, "method.epochs": 5}, "source": "s"}
     assert mistakes(row, {"method.lr": 0.1, "method.epochs": 5.0}) == []
