@@ -22,7 +22,7 @@ from unlearn.programs.seeds import CONTROL_SEEDS, MOST_SEED, control_start, seed
 from unlearn.storage.references import References, Role
 from unlearn.tracking.base import RunInfo, RunLogger
 
-NOT_LOGGED = ("paths", "logger")
+NOT_LOGGED = ("paths", "logger", "published")
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,16 @@ def preset_of(job: Job, options: Common, method: str | None = None) -> Preset | 
     with _hydra():
         _check_names("method", of, job)
         _check_names("eval", evaluations, job)
-        plain = _composed(job, name, method or next(iter(of), ORIGINAL), evaluations)
+        first = method or next(iter(of), ORIGINAL)
+        plain = _composed(job, name, first, evaluations)
         _check_quantities(published, plain)
         differs = _differences(job, plain)
         methods = [m for m in of if m not in (ORIGINAL, RETRAINED) and method in (None, m)]
-        composed = {m: _composed(job, name, m, evaluations) for m in methods if not differs}
+        composed = {
+            m: plain if m == first else _composed(job, name, m, evaluations)
+            for m in methods
+            if not differs
+        }
     return Preset(
         name,
         published,
