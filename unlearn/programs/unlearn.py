@@ -85,7 +85,8 @@ def _resolve_references(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
     retrained = sorted({*plan.retrained, *(run.start for run in runs if run.role == "retrained")})
     references = plan.references
     references.require({"original": originals, "retrained": retrained})
-    references.train_bank("original", originals, plan.at_once)
+    # Members of a bank that was stopped are stacked as the whole bank is.
+    references.train_bank("original", originals, plan.at_once, len(plan.original_seeds))
     references.train_bank("retrained", retrained)
 
 
@@ -148,6 +149,7 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
             make,
             list(by_seed),
             settings=references.settings,
+            members=len(plan.runs),
             at_once=plan.at_once,
             finished=finished,
             callbacks=watchers,

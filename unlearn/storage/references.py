@@ -19,7 +19,7 @@ from unlearn.problem import ProblemView, UnlearningProblem
 from unlearn.storage.predictions import Predictions, collect, pack, unpack
 from unlearn.storage.store import Address, DamagedEntry, Entry, Made, Store, read_document
 from unlearn.training.bank import fit_bank
-from unlearn.training.fit import Costs, fit
+from unlearn.training.fit import Costs
 from unlearn.training.processes import agree
 from unlearn.training.reference_training import ReferenceTraining
 from unlearn.training.trainer import TrainerSettings
@@ -67,6 +67,8 @@ class References:
         self._addresses: dict[tuple[Role, int], Address] = {}
         self._nets: dict[tuple[str, int], Entry] = {}
         self._outputs: dict[tuple[str, int], dict[str, Predictions]] = {}
+        # How a bank that was asked for is stacked, for members that have to be made again.
+        self._banks: dict[Role, tuple[int | None, int]] = {}
 
     # ---- addresses ----------------------------------------------------------------------------
 
@@ -125,8 +127,12 @@ class References:
             address = self.address(role, seed)
             entry = self.store.read(address)
             if agree(entry is None) or entry is None:
-                self.require({role: [seed]})
-                entry = self.store.get_or_make(address, partial(self._train, role, seed))
+                if role in self.given:
+                    entry = self.store.get_or_make(address, partial(self._import, role, seed))
+                else:  # alone, or with the bits that it had in the bank it was asked for with
+                    self.train_bank(role, [seed], *self._banks.get(role, ()))
+                    entry = self.store.read(address)
+                    assert entry is not None
             self._nets[role, seed] = entry
         return self._nets[role, seed]
 
@@ -151,12 +157,22 @@ class References:
         role: Role,
         seeds: Sequence[int],
         at_once: int | None = None,
+        members: int | None = None,
     ) -> list[int]:
         """Train the members of a bank that the store lacks; each is stored as soon as it is done.
+
+        Args:
+            role: what they are trained on.
+            seeds: that must be there afterwards.
+            at_once: see `fit_bank`.
+            members: of the whole bank, where `seeds` are a part of it; see `fit_bank`.
 
         Returns:
             Seeds that were trained.
         """
+        members = members or len(seeds)
+        if members > 1:
+            self._banks[role] = (at_once, members)
         absent = agree([seed for seed in seeds if not self.has(role, seed)])
         if not absent:
             return []
@@ -187,6 +203,7 @@ class References:
                 make,
                 [seed + offset for seed in absent],
                 settings=self.settings,
+                members=members,
                 at_once=at_once,
                 finished=finished,
                 callbacks=lambda drawn: self.watch(self._announce(role, drawn - offset)),
@@ -197,21 +214,6 @@ class References:
         """Weights that the user trained elsewhere, checked against the network."""
         tensors = file_of(self.given[role], role, seed).load_into(self.problem.fresh_network(0))
         return tensors, self._record(Costs.unknown())
-
-    def _train(self, role: Role, seed: int) -> Made:
-        if role in self.given:
-            return self._import(role, seed)
-        training = ReferenceTraining(TRAINS_ON[role])
-        drawn = drawing_seed(role, seed)
-        costs = fit(
-            training,
-            self.problem.fresh_network(drawn),
-            self.problem.view(("retain", "forget")),
-            seed=drawn,
-            settings=self.settings,
-            callbacks=self.watch(self._announce(role, seed)),
-        )
-        return _state(training.net), self._record(costs)
 
     def _record(self, costs: Costs) -> dict[str, Any]:
         return {"costs": asdict(costs), "torch": torch.__version__}

@@ -82,7 +82,7 @@ class Stack:
                 tensor.data = self._state[name].data[number]
         self.modules = modules
         self.loader = stack_loaders([method.phase_loader for method in methods])
-        self._losses = vmap(self._loss, randomness="different")
+        self._losses = vmap(self._loss, randomness="error")
 
     def _loss(self, parameters: Any, buffers: Any, batch: Any) -> Tensor:
         return functional_call(self.modules[0], (parameters, buffers), (batch,))
