@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from weakref import WeakValueDictionary
 
 import torch
 from lightning import LightningModule
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from unlearn.data.loaders import Augment, LastBatch, Loader, PairedLoader
 from unlearn.data.splits import Batch, Pair, Split
 from unlearn.errors import UserError
+from unlearn.methods.parts.optimizers import fuse
 from unlearn.recipes.recipe import OptimizerFactory, SchedulerFactory
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ class UnlearningMethod(LightningModule):
         task: what is predicted (`task.criterion(outputs, targets)`).
         seed, generator: the run's seed, and a CPU generator seeded with it.
         device_generator: a generator on the network's device for noise and augmentation.
+        optimizers_made, schedules_made: by phase, those that are still in use.
+        passed, goes_on_in: for checkpoints, see `unlearn.training.resuming`.
 
     Attributes:
         requires: splits the method may read.
@@ -144,6 +148,10 @@ class UnlearningMethod(LightningModule):
         self.steps_done = 0
         self._phases: list[Phase] = []
         self._phase = -1
+        self.optimizers_made: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self.schedules_made: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self.passed: Callable[[Any], Any] = lambda loader: loader
+        self.goes_on_in: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Network output, logits `(B, C)` or predictions `(B, 1)`."""
@@ -180,7 +188,7 @@ class UnlearningMethod(LightningModule):
         return sum(phase.epochs for phase in self._phases)
 
     def phase_of_epoch(self, epoch: int) -> int:
-        """Number of the phase that epoch `epoch` of the run belongs to."""
+        """Number of the phase of an epoch of the run."""
         for number, phase in enumerate(self._phases):
             if epoch < phase.epochs:
                 return number
@@ -222,31 +230,37 @@ class UnlearningMethod(LightningModule):
 
     def train_dataloader(self) -> Loader | PairedLoader:
         self.enter(self.phase_of_epoch(self.trainer.current_epoch))
-        return self._loader
+        return self.passed(self._loader)
 
     def configure_optimizers(self) -> Any:
         if not self._phases:
             return None
         self.enter(max(self._phase, 0))
-        return self.optimizer_of(self.phase)
+        if self._phase not in self.optimizers_made:
+            return self.optimizer_of(self.phase)
+        made = self.optimizers_made[self._phase], self.schedules_made.get(self._phase)
+        return self._as_lightning_wants(*made)
 
     def optimizer_of(self, phase: Phase) -> Any:
         """Optimizer and per-step schedule of a phase, as Lightning wants them."""
         parameters = self.net.parameters() if phase.parameters is None else phase.parameters
-        optimizer = phase.optimizer(parameters)
-        _fuse(optimizer)
+        optimizer = self.optimizers_made[self._phase] = phase.optimizer(parameters)
+        fuse(optimizer)
         if phase.scheduler is None:
             return optimizer
         per_epoch = len(self._loader)
         schedule = phase.scheduler(optimizer, per_epoch * phase.epochs, per_epoch)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        self.schedules_made[self._phase] = schedule
+        return self._as_lightning_wants(optimizer, schedule)
+
+    def _as_lightning_wants(self, optimizer: Optimizer, schedule: Any) -> Any:
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
         epochs_before = sum(phase.epochs for phase in self._phases[: self._phase])
-        if self.trainer.current_epoch == epochs_before:
+        if self.trainer.current_epoch == epochs_before != self.goes_on_in:
             if self._phase > 0:
                 self.trainer.strategy.setup_optimizers(self.trainer)
             self.net.train(self.phase.mode == "train")
@@ -265,15 +279,6 @@ class UnlearningMethod(LightningModule):
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         return batch  # loaders deliver on the device
-
-
-def _fuse(optimizer: Optimizer) -> None:
-    """Let one kernel update all parameters, where the optimizer has one and nobody chose."""
-    for group in optimizer.param_groups:
-        free = all(group.get(key, True) is None for key in ("fused", "foreach"))
-        floats = all(p.is_floating_point() and not p.is_sparse for p in group["params"])
-        if free and floats and not group.get("differentiable", False):
-            group["fused"] = True
 
 
 def check(

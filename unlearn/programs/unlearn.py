@@ -17,12 +17,13 @@ from unlearn.comparison.groups import reference
 from unlearn.errors import UserError
 from unlearn.evals.base import Quantity
 from unlearn.methods.base import UnlearningMethod
-from unlearn.problem import ProblemView
+from unlearn.problem import ProblemView, canonical_digest
 from unlearn.programs.console import say
 from unlearn.programs.job import Job
 from unlearn.programs.plan import PlannedRun, UnlearnPlan, plan_unlearning
 from unlearn.programs.progress import TrainingProgress
 from unlearn.report.terminal import print_run_table
+from unlearn.storage.checkpoints import checkpoints_of, source_digest
 from unlearn.storage.predictions import collect
 from unlearn.storage.records import RunRecord, note_failure, read_record, versions, write_record
 from unlearn.storage.store import DamagedEntry
@@ -153,10 +154,31 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
             at_once=plan.at_once,
             finished=finished,
             callbacks=watchers,
+            places=lambda stack: checkpoints_of(
+                [s if s is None else _identity(plan, by_seed[s]) for s in stack],
+                references.store,
+                references.settings,
+            ),
         )
     except BaseException:
         logger.failed()
         raise
+
+
+def _identity(plan: UnlearnPlan, run: PlannedRun) -> dict[str, Any]:
+    """What a run computes, for its checkpoints: another method, or another version of it, finds
+    none of them."""
+    method = plan.method.make()
+    return {
+        "problem": plan.problem.digest,
+        "method": plan.method.name,
+        "source": source_digest(type(method)),
+        "values": dict(plan.method.values),
+        "content": method.content(run.seed),
+        "start": plan.references.address(run.role, run.start).description,
+        "forgets": canonical_digest(run.problem.forget_rows.tolist()),
+        "seed": run.drawing_seed,
+    }
 
 
 def _info(plan: UnlearnPlan, seed: int) -> RunInfo:

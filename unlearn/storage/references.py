@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from unlearn.errors import UserError, program
 from unlearn.methods.base import UnlearningMethod
 from unlearn.models.weights import WeightFile, file_of
 from unlearn.problem import ProblemView, UnlearningProblem
+from unlearn.storage.checkpoints import checkpoints_of
 from unlearn.storage.predictions import Predictions, collect, pack, unpack
 from unlearn.storage.store import Address, DamagedEntry, Entry, Made, Store, read_document
 from unlearn.training.bank import fit_bank
@@ -67,7 +68,7 @@ class References:
         self._addresses: dict[tuple[Role, int], Address] = {}
         self._nets: dict[tuple[str, int], Entry] = {}
         self._outputs: dict[tuple[str, int], dict[str, Predictions]] = {}
-        # How a bank that was asked for is stacked, for members that have to be made again.
+        # How banks that were asked for are stacked, for members that have to be made again.
         self._banks: dict[Role, tuple[int | None, int]] = {}
 
     # ---- addresses ----------------------------------------------------------------------------
@@ -104,12 +105,8 @@ class References:
 
     def _outputs_address(self, role: Role, seed: int) -> Address:
         model = self.address(role, seed)
-        description = {
-            "model": model.description,
-            "problem": self.problem.digest,
-            "retain_examples": self.retain_examples,
-        }
-        return Address("outputs", model.name, description)
+        asked = {"problem": self.problem.digest, "retain_examples": self.retain_examples}
+        return Address("outputs", model.name, {"model": model.description, **asked})
 
     # ---- models -------------------------------------------------------------------------------
 
@@ -164,8 +161,7 @@ class References:
         Args:
             role: what they are trained on.
             seeds: that must be there afterwards.
-            at_once: see `fit_bank`.
-            members: of the whole bank, where `seeds` are a part of it; see `fit_bank`.
+            at_once, members: see `fit_bank`.
 
         Returns:
             Seeds that were trained.
@@ -174,11 +170,10 @@ class References:
         if members > 1:
             self._banks[role] = (at_once, members)
         absent = agree([seed for seed in seeds if not self.has(role, seed)])
-        if not absent:
-            return []
         if role in self.given:
             for seed in absent:
                 self.model(role, seed)
+        if not absent or role in self.given:
             return []
         self.require({role: absent})
 
@@ -207,6 +202,11 @@ class References:
                 at_once=at_once,
                 finished=finished,
                 callbacks=lambda drawn: self.watch(self._announce(role, drawn - offset)),
+                places=lambda stack: checkpoints_of(
+                    [s if s is None else self.address(role, s - offset).description for s in stack],
+                    self.store,
+                    self.settings,
+                ),
             )
         return absent
 
@@ -291,10 +291,9 @@ class References:
                 present.append(int(seed))
         return [seed for seed in sorted(set(present)) if self.has(role, seed)]
 
-    def seconds(self, role: Role, seeds: Iterable[int]) -> float | None:
-        """Mean training seconds of reference models, None where there is none."""
-        values = [self.costs(role, seed)["seconds"] for seed in seeds]
-        return sum(values) / len(values) if values else None
+    def seconds(self, role: Role, seeds: Sequence[int]) -> float:
+        """Mean training seconds of reference models."""
+        return sum(self.costs(role, seed)["seconds"] for seed in seeds) / len(seeds)
 
 
 def _state(net: nn.Module) -> dict[str, Tensor]:

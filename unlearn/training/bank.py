@@ -13,6 +13,8 @@ from torch import nn
 
 from unlearn.methods.base import UnlearningMethod
 from unlearn.problem import ProblemView
+from unlearn.training import stopping
+from unlearn.training.checkpoints import Place
 from unlearn.training.fit import Costs, device_name, fit, peak_memory, start, synchronize
 from unlearn.training.stacking.rehearsal import rehearse
 from unlearn.training.stacking.stack import train_stacked
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 # A fresh method, a network it may change, and its own view of the problem.
 Member = tuple[UnlearningMethod, nn.Module, ProblemView]
 Finished = Callable[[int, UnlearningMethod, Costs], None]
+Places = Callable[[Sequence[int | None]], Place | None]
 
 
 def fit_bank(
@@ -36,6 +39,7 @@ def fit_bank(
     at_once: int | None = None,
     finished: Finished,
     callbacks: Callable[[int], list[Callback]] | None = None,
+    places: Places = lambda stack: None,
 ) -> None:
     """Run a method once for every seed.
 
@@ -44,9 +48,9 @@ def fit_bank(
     runs. On a CPU as many stacks train side by side as there are threads, one thread each, which is
     faster than several threads inside each small operation.
 
-    All stacks of a bank have one width, which does not depend on the moment: the last one is filled
-    up with members that are thrown away. So a seed's result has the same bits whichever others are
-    trained beside it, and a bank that was killed ends as if it had not been. A single run rounds
+    All stacks of a bank have one width, which does not depend on the moment, and every seed its
+    slot, see `stacks_of`. So a seed's result has the same bits whichever others are trained beside
+    it, and a bank that was killed ends as if it had not been. A single run rounds
     otherwise than a stacked one: small_cnn on the digits differs by 5e-7 in a weight after 6 steps,
     and by 0.1 after 3 epochs, as two machines' results do.
 
@@ -60,6 +64,8 @@ def fit_bank(
             memory runs out.
         finished: called with the seed, the method and its costs as soon as a member is done.
         callbacks: Lightning callbacks of a member that runs on its own.
+        places: from the seeds that are trained together, None where a slot is left, to where their
+            checkpoints lie; None = none are kept.
 
     Raises:
         UserError: the method does not support the problem, or a loss is not finite.
@@ -77,13 +83,12 @@ def fit_bank(
         except NotStackable as reason:
             say(f"one after another: {reason}")
     while waiting:
-        lanes = lanes_of(settings) if width > 1 else 1
-        wave = waiting[: width * lanes]
+        wave = stacks_of(waiting, width)[: lanes_of(settings) if width > 1 else 1]
         if width == 1:
-            _alone(make, wave[0], settings, finished, callbacks)
+            _alone(make, waiting[0], settings, finished, callbacks, places)
         else:
             try:
-                _together(make, wave, width, settings, operations, finished)
+                _together(make, wave, settings, operations, finished, places)
             except NotStackable as reason:
                 say(f"one after another: {reason}")
                 width = 1
@@ -94,8 +99,29 @@ def fit_bank(
                 width //= 2
                 say(f"out of memory: going on with {width} at once, which may round otherwise")
                 continue
-        waiting = waiting[len(wave) :]
+        done = {seed for stack in wave for seed in stack}
+        waiting = [seed for seed in waiting if seed not in done]
         say(f"{len(seeds) - len(waiting)} of {len(seeds)} done, {width} at once")
+
+
+def stacks_of(seeds: Sequence[int], width: int) -> list[list[int | None]]:
+    """Seeds in stacks of `width` slots, None where a slot is left.
+
+    A seed always has the slot `seed % width`: kernels may round otherwise in another slot (those
+    that work on vectors treat what is left over at the end on its own), as they may in a stack of
+    another width, but who is in the other slots is nothing to them.
+    """
+    stacks: list[list[int | None]] = []
+    for seed in seeds:
+        slot = seed % width
+        stack: list[int | None] | None = next(
+            (stack for stack in stacks if stack[slot] is None), None
+        )
+        if stack is None:
+            stack = [None] * width
+            stacks.append(stack)
+        stack[slot] = seed
+    return stacks
 
 
 def lanes_of(settings: TrainerSettings) -> int:
@@ -109,45 +135,55 @@ def _alone(
     settings: TrainerSettings,
     finished: Finished,
     callbacks: Callable[[int], list[Callback]] | None,
+    places: Places,
 ) -> None:
     method, net, view = make(seed)
-    watchers = callbacks(seed) if callbacks else None
-    costs = fit(method, net, view, seed=seed, settings=settings, callbacks=watchers)
+    watchers, place = callbacks(seed) if callbacks else None, places([seed])
+    costs = fit(method, net, view, seed=seed, settings=settings, callbacks=watchers, place=place)
     finished(seed, method, costs)
+    if place is not None:
+        place.remove()
 
 
 def _together(
     make: Callable[[int], Member],
-    seeds: Sequence[int],
-    width: int,
+    stacks: Sequence[Sequence[int | None]],
     settings: TrainerSettings,
     operations: int,
     finished: Finished,
+    places: Places,
 ) -> None:
-    """Train all seeds in stacks side by side and publish them; each costs the same operations."""
+    """Train stacks side by side and publish their members; each costs the same operations."""
     device = settings.device
     begin = time.perf_counter()
-    stacks: list[list[int]] = []
-    for at in range(0, len(seeds), width):
-        own = list(seeds[at : at + width])
-        stacks.append(own + own[:1] * (width - len(own)))  # filled up: every stack has one width
+    methods: list[list[UnlearningMethod]] = []
+    kept = [places(stack) for stack in stacks]
+    prepare_seconds: dict[int, float] = {}
+    # A member of the stack fills the slots that are left.
+    filled = [
+        [next(s for s in stack if s is not None) if seed is None else seed for seed in stack]
+        for stack in stacks
+    ]
     with _threads(1 if device.type == "cpu" else torch.get_num_threads()):
-        methods: list[list[UnlearningMethod]] = []
-        prepare_seconds = {}
-        for stack in stacks:
+        for drawn in filled:
             methods.append([])
-            for seed in stack:
+            for seed in drawn:
                 prepared = time.perf_counter()
                 method, net, view = make(seed)
                 check_stacks(method)
                 start(method, net, view, seed, settings)
                 methods[-1].append(method)
                 prepare_seconds[seed] = time.perf_counter() - prepared
-        _train_side_by_side(methods, stacks, settings)
+        earlier = _train_side_by_side(methods, filled, settings, kept)
     synchronize(device)
-    seconds = (time.perf_counter() - begin) / len(seeds)
-    done = [method for stack in methods for method in stack][: len(seeds)]
-    for seed, method in zip(seeds, done, strict=True):
+    members = [
+        (seed, method)
+        for stack, trained in zip(stacks, methods, strict=True)
+        for seed, method in zip(stack, trained, strict=True)
+        if seed is not None
+    ]
+    seconds = (earlier + time.perf_counter() - begin) / len(members)
+    for seed, method in members:
         costs = Costs(
             seconds=seconds,
             prepare_seconds=min(prepare_seconds[seed], seconds),
@@ -155,29 +191,36 @@ def _together(
             examples_read=method.data.examples_read,
             operations=operations,
             peak_memory=peak_memory(device),
-            trained_at_once=width,
+            trained_at_once=len(stacks[0]),
             device=device_name(device),
         )
         finished(seed, method, costs)
+    for place in kept:
+        if place is not None:
+            place.remove()
 
 
 def _train_side_by_side(
     methods: Sequence[Sequence[UnlearningMethod]],
     seeds: Sequence[Sequence[int]],
     settings: TrainerSettings,
-) -> None:
-    """Train every stack of prepared members in a thread of its own."""
+    kept: Sequence[Place | None],
+) -> float:
+    """Train every stack of prepared members in a thread of its own.
+
+    Returns:
+        Seconds that they took before they were stopped and went on.
+    """
     stop = Event()
 
-    def train(number: int) -> None:
-        train_stacked(methods[number], seeds[number], settings.autocast, stop)
+    def train(number: int) -> float:
+        return train_stacked(methods[number], seeds[number], settings.autocast, stop, kept[number])
 
-    with ThreadPoolExecutor(len(methods)) as pool:
+    with stopping.at_steps(), ThreadPoolExecutor(len(methods)) as pool:
         running = [pool.submit(train, number) for number in range(len(methods))]
         try:
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            return max(future.result() for future in done)
         finally:
             stop.set()
 

@@ -19,6 +19,7 @@ WARNINGS = (
 )
 # Of the device, and of products; where a run computed is in its record.
 TOLD = ("GPU available:", "TPU available:", "HPU available:", "`Trainer", "💡 Tip:")
+TOLD += ("\nDetected KeyboardInterrupt",)  # the programs have a line of their own for that
 
 
 def silence() -> None:
