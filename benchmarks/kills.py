@@ -1,4 +1,4 @@
-"""Trainings killed at random moments and started again: do they end at the bits of undisturbed ones?
+"""Trainings killed at random moments and started again: do they end at undisturbed ones' bits?
 
     python benchmarks/kills.py [--kills 42] [--seed 0] [--json kills.json]
 
