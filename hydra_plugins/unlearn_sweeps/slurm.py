@@ -1,5 +1,8 @@
 """Hydra's submitit launcher for SLURM, patient with jobs that are cancelled, killed or requeued."""
 
+import contextlib
+import copy
+import io
 import shlex
 import subprocess
 import time
@@ -45,16 +48,24 @@ class PatientSlurmLauncher(SlurmLauncher):
         executor.update_parameters(
             **{key if key in shared else f"slurm_{key}": value for key, value in params.items()}
         )
-        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        folder = Path(self.config.hydra.sweep.dir)
+        numbers = list(range(initial_job_idx, initial_job_idx + len(job_overrides)))
+        for number, why in self._refused(job_overrides, initial_job_idx).items():
+            note(folder, JobState(number, "refused", why))
+            numbers.remove(number)
+        if not numbers:
+            return []
+        job_overrides = [job_overrides[number - initial_job_idx] for number in numbers]
         state = Singleton.get_state()
         arguments = [
             (list(overrides), "hydra.sweep.dir", number, str(number), state)
             for number, overrides in zip(numbers, job_overrides, strict=True)
         ]
         try:
-            jobs = executor.map_array(self, *zip(*arguments, strict=True))
+            with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
+                jobs = executor.map_array(self, *zip(*arguments, strict=True))
         except submitit.core.utils.FailedJobError as error:
-            raise UserError(f"sbatch refused the jobs: {error}") from error
+            raise UserError(why_refused(str(error))) from error
         array = jobs[0].job_id.split("_")[0]
         say(f"{len(jobs)} jobs are in the SLURM queue as {array}; scancel {array} ends them all")
         try:
@@ -62,13 +73,53 @@ class PatientSlurmLauncher(SlurmLauncher):
         except KeyboardInterrupt:
             say(f"the jobs stay in the queue and go on without this terminal: squeue -j {array}")
             raise
-        folder = Path(self.config.hydra.sweep.dir)
         for number, job in zip(numbers, jobs, strict=True):
             noted = read_state(folder, number)
             if job.job_id in lost and (noted is None or noted.state not in FINAL):
                 why = f"{lost[job.job_id]}; log: {job.paths.stderr}"
                 note(folder, JobState(number, "failed", why))
         return []
+
+    def _refused(self, jobs: Sequence[Sequence[str]], first: int) -> dict[int, str]:
+        """Jobs whose method is not made for their problem, by number, and why. Jobs with other
+        mistakes are submitted, and say so themselves."""
+        from unlearn.errors import UnsupportedProblem, UserError
+        from unlearn.programs.job import Job
+        from unlearn.programs.plan import plan_unlearning
+
+        assert self.config is not None and self.hydra_context is not None
+        found: dict[int, str] = {}
+        for number, overrides in enumerate(jobs, start=first):
+            loader = self.hydra_context.config_loader
+            config = copy.deepcopy(loader).load_sweep_config(self.config, list(overrides))
+            if "method" not in config:
+                continue
+            try:
+                plan_unlearning(Job.composed(config, config.hydra, str(config.hydra.job.name)))
+            except UnsupportedProblem as error:
+                found[number] = str(error)
+            except UserError:
+                continue
+        return found
+
+
+def why_refused(told: str) -> str:
+    """What sbatch said, in one line, with the settings that may mend it."""
+    lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in told.splitlines()]
+    what = "; ".join(line.strip() for line in lines if line.strip()) or "no reason given"
+    settings = {
+        "partition": ("partition",),
+        "account": ("account", "partition"),
+        "qos": ("qos",),
+        "time limit": ("timeout_min", "partition"),
+        "memory": ("mem_gb",),
+        "node configuration": ("mem_gb", "cpus_per_task", "gpus_per_node", "nodes", "partition"),
+        "cpu count": ("cpus_per_task",),
+        "gres": ("gpus_per_node",),
+    }
+    named = next((names for word, names in settings.items() if word in what.lower()), ())
+    hint = " or ".join(f"hydra.launcher.{name}" for name in named)
+    return f"sbatch refused the jobs: {what}" + (f"; set {hint}" if hint else "")
 
 
 def import_path(place: Path = PLACE) -> list[str]:

@@ -14,6 +14,9 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.unlearn_sweeps.composing import ComposedAhead
 
+GROUPS = ("dataset", "model", "forget", "recipe")  # what a problem is made of
+NAMED = 3  # comparisons that are named at the end of a sweep
+
 
 class StudySweeper(BasicSweeper):
     """Runs every combination. A job that fails stops no other; the summary names it."""
@@ -34,9 +37,13 @@ class StudySweeper(BasicSweeper):
         # Every job is composed before the first one runs, so that a mistake shows at once.
         composed = ComposedAhead(self.hydra_context.config_loader)
         self.hydra_context.config_loader = composed  # type: ignore[assignment]
+        comparisons: dict[str, None] = {}
         for batch in batches:
             for job in batch:
                 composed.compose(self.config, job)
+                config = composed.ready[tuple(job)]
+                if "method" in config:
+                    comparisons[comparison_of(config, job)] = None
         labels = what_differs([filter_overrides(job) for batch in batches for job in batch])
         first = 0
         sweep = Sweep(folder, labels)
@@ -52,8 +59,27 @@ class StudySweeper(BasicSweeper):
             say(f"error: {error}")
             raise SystemExit(2) from None
         status = sweep.close()
+        for line in list(comparisons)[:NAMED]:
+            say(f"to compare them: {line}")
         if status:
             raise SystemExit(status)
+
+
+def comparison_of(config: Any, overrides: Sequence[str]) -> str:
+    """The command that compares the runs of a job's problem."""
+    from unlearn.errors import program
+    from unlearn.programs.job import PROBLEM
+
+    chosen = config.hydra.runtime.choices
+    groups = [f"{group}={chosen[group]}" for group in GROUPS]
+    values = [
+        word
+        for word in overrides
+        if word.lstrip("+~").split("=")[0].split(".")[0] in PROBLEM
+        and word.split("=")[0] not in GROUPS
+        and not word.startswith("references.missing=")
+    ]
+    return " ".join([program("evaluate"), *groups, *(f"'{v}'" if " " in v else v for v in values)])
 
 
 def what_differs(jobs: Sequence[Sequence[str]]) -> list[str]:

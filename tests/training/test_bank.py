@@ -284,12 +284,17 @@ def test_members_are_published_as_soon_as_their_group_is_done() -> None:
         at_once=2,
         finished=lambda seed, *_: seen.append(("done", seed)),
     )
-    assert [seed for _, seed in seen[1:]] == [1, 2, 1, 2, 3, 4, 3, 4]
+    assert [sorted(seed for _, seed in seen[1:][at : at + 2]) for at in range(0, 8, 2)] == [
+        [1, 2],
+        [1, 2],
+        [3, 4],
+        [3, 4],
+    ]
     assert seen[0] == ("make", 1)  # a run that is thrown away, to count its operations
 
 
 def test_the_number_is_chosen_when_it_is_not_given() -> None:
-    _, paid, _ = bank(METHODS["recipe"], list(range(20)))
+    _, paid, _ = bank(METHODS["recipe"], list(range(9)))
     assert max(costs.trained_at_once for costs in paid.values()) > 1
     _, paid, _ = bank(lambda: _Unstackable(lr=0.1, weight_decay=0, epochs=1, batch_size=8), [1, 2])
     assert [costs.trained_at_once for costs in paid.values()] == [1, 1]
@@ -299,24 +304,70 @@ class _Unstackable(Finetune):
     stacks = False
 
 
-def test_every_member_draws_its_own_dropout_and_augmentation() -> None:
-    def noisy(images: Tensor, generator: torch.Generator) -> Tensor:
-        return images + torch.randn(images.shape, generator=generator, dtype=images.dtype)
+def noisy(images: Tensor, generator: torch.Generator) -> Tensor:
+    return images + torch.randn(images.shape, generator=generator, dtype=images.dtype)
 
+
+def test_every_member_draws_the_augmentation_it_draws_alone() -> None:
     given = problem()
-    loaders = [
-        Loader(
-            given.splits["retain"],
-            8,
-            torch.device("cpu"),
-            augment=noisy,
-            augment_generator=torch.Generator().manual_seed(0),
+
+    def loader(seed: int) -> Loader:
+        own = torch.Generator().manual_seed(seed)
+        return Loader(
+            given.splits["retain"], 8, torch.device("cpu"), augment=noisy, augment_generator=own
         )
-        for _ in range(2)
-    ]
-    x = next(iter(StackedLoader(loaders))).x
+
+    x = next(iter(StackedLoader([loader(0), loader(1)]))).x
     assert x.shape == (2, 8, 2, 4, 4)
     assert (x[0] != x[1]).all()
+    assert all(torch.equal(x[seed], next(iter(loader(seed))).x) for seed in range(2))
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_member_has_the_same_bits_whichever_others_are_missing(lanes: int) -> None:
+    """What is left of a bank after a kill, on another number of threads too, ends as it would."""
+
+    def states(seeds: list[int]) -> dict[int, dict[str, Tensor]]:
+        found: dict[int, dict[str, Tensor]] = {}
+        ensemble.fit_bank(
+            lambda seed: (
+                ReferenceTraining("mixed"),
+                given.fresh_network(seed),
+                given.view(("retain", "forget")),
+            ),
+            seeds,
+            settings=CPU,
+            members=7,
+            finished=lambda seed, method, _: found.update({seed: method.net.state_dict()}),
+        )
+        return found
+
+    given = problem(augment=(noisy,))
+    undisturbed = states(list(range(7)))
+    with threads(lanes):
+        for left in ([6], [3, 1], [0, 2, 4, 5, 6]):
+            for seed, state in states(left).items():
+                for key, value in state.items():
+                    assert torch.equal(undisturbed[seed][key], value), (left, seed, key)
+
+
+def test_networks_that_draw_from_the_global_generator_are_not_stacked() -> None:
+    given = problem(lambda: nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(32, 3)).double())
+    said = Told()
+    logger = logging.getLogger(ensemble.__name__)
+    logger.addHandler(said)
+    logger.setLevel(logging.INFO)
+    paid: list[Costs] = []
+    ensemble.fit_bank(
+        lambda seed: (finetune("sgd"), given.fresh_network(seed), given.view(("retain",))),
+        SEEDS,
+        settings=CPU,
+        at_once=3,
+        finished=lambda seed, method, costs: paid.append(costs),
+    )
+    logger.removeHandler(said)
+    assert [costs.trained_at_once for costs in paid] == [1, 1, 1]
+    assert "dropout" in said.said[0]
 
 
 def test_members_with_data_of_their_own_keep_it() -> None:

@@ -23,7 +23,7 @@ from unlearn.recipes.recipe import Recipe
 from unlearn.training.bank import fit_bank
 from unlearn.training.fit import fit
 from unlearn.training.reference_training import ReferenceTraining
-from unlearn.training.stacking.pace import choose_at_once
+from unlearn.training.stacking.width import Effort, stack_width
 from unlearn.training.trainer import TrainerSettings
 
 CPU = TrainerSettings(accelerator="cpu")
@@ -186,21 +186,20 @@ def test_a_loss_that_is_not_finite_is_named_on_the_step_it_appears() -> None:
         fit(method, given.fresh_network(0), given.view(("retain",)), seed=0, settings=CPU)
 
 
-@pytest.mark.parametrize(("growth", "expected"), [(1.0, 1), (0.01, 64)])
-def test_the_measured_pace_decides(growth: float, expected: int, monkeypatch: Any) -> None:
-    """Steps of a stack that cost as much as its members', as large networks' do, or far less."""
-    given = problem()
+@pytest.mark.parametrize(
+    ("operations", "needed", "expected"),
+    [(3e7, 1e6, 5), (1e9, 1e6, 1), (3e7, 1e15, 1), (0, 1, 1)],
+)
+def test_work_and_memory_of_a_step_decide_the_width_of_stacks(
+    operations: int, needed: float, expected: int
+) -> None:
+    """Small networks are stacked; large ones, those that do not fit, and no steps are not."""
+    assert stack_width(Effort(1, int(operations), needed), DEVICE) == expected
 
-    def make(seed: int) -> Any:
-        method = Finetune(lr=0.1, weight_decay=0, epochs=5000, batch_size=8)
-        return method, given.fresh_network(seed), given.view(("retain",))
 
-    def stacked(method: Any, settings: Any, size: int) -> float:
-        return size * (1.0 if growth == 1.0 else growth / size)
-
-    monkeypatch.setattr("unlearn.training.stacking.pace._time_stacked", stacked)
-    monkeypatch.setattr("unlearn.training.stacking.pace._time", lambda *_: 1.0)
-    assert choose_at_once(make, list(range(64)), CPU, 1) == expected
+def test_a_stack_takes_a_quarter_of_the_memory_at_most(monkeypatch: Any) -> None:
+    monkeypatch.setattr("unlearn.training.stacking.width.device_memory", lambda _: 1.2e9)
+    assert stack_width(Effort(1, 1000, 1e8), DEVICE) == 3
 
 
 @pytest.mark.parametrize("file", TRAINERS, ids=[file.stem for file in TRAINERS])

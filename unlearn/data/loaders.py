@@ -215,9 +215,9 @@ class _Gatherer:
 class StackedLoader:
     """The batches of many loaders side by side: every tensor gets a leading member axis.
 
-    Every member keeps the order of its own loader. Members that read the same examples are
-    gathered, augmented and transformed as one large batch; the augmentation then draws from the
-    generator of the first member, per sample as ever.
+    Every member keeps the order and the augmentation of its own loader, so that it sees what it
+    would see alone. Members that read the same examples unaugmented are gathered and transformed as
+    one large batch.
 
     Args:
         loaders: with batches of equal sizes.
@@ -227,7 +227,8 @@ class StackedLoader:
         self.loaders, self.first = loaders, loaders[0]
         parts = self.first.split.parts
         self.shared = self.first.resident and all(
-            len(loader.split.parts) == len(parts)
+            loader.augment is None
+            and len(loader.split.parts) == len(parts)
             and all(mine is its for mine, its in zip(parts, loader.split.parts, strict=True))
             for loader in loaders
         )

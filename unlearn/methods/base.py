@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from weakref import WeakValueDictionary
 
 import torch
 from lightning import LightningModule
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from unlearn.data.loaders import Augment, LastBatch, Loader, PairedLoader
 from unlearn.data.splits import Batch, Pair, Split
 from unlearn.errors import UserError
+from unlearn.methods.parts.optimizers import fuse
 from unlearn.recipes.recipe import OptimizerFactory, SchedulerFactory
 
 if TYPE_CHECKING:
@@ -68,7 +70,10 @@ class UnlearningMethod(LightningModule):
         data: the view of the problem; reading a split that `requires` does not name raises.
         task: what is predicted (`task.criterion(outputs, targets)`).
         seed, generator: the run's seed, and a CPU generator seeded with it.
+        phase_number: of the phase that is running.
         device_generator: a generator on the network's device for noise and augmentation.
+        optimizers_made, schedules_made: by phase, those that are still in use.
+        passed, goes_on_in: for checkpoints, see `unlearn.training.resuming`.
 
     Attributes:
         requires: splits the method may read.
@@ -146,7 +151,11 @@ class UnlearningMethod(LightningModule):
         self.generator = torch.Generator().manual_seed(seed)
         self.steps_done = 0
         self._phases: list[Phase] = []
-        self._phase = -1
+        self.phase_number = -1
+        self.optimizers_made: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self.schedules_made: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self.passed: Callable[[Any], Any] = lambda loader: loader
+        self.goes_on_in: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Network output, logits `(B, C)` or predictions `(B, 1)`."""
@@ -155,12 +164,7 @@ class UnlearningMethod(LightningModule):
     @property
     def phase(self) -> Phase:
         """The phase that is running."""
-        return self._phases[self._phase]
-
-    @property
-    def phase_number(self) -> int:
-        """Number of the phase that is running."""
-        return self._phase
+        return self._phases[self.phase_number]
 
     @property
     def planned_phases(self) -> Sequence[Phase]:
@@ -183,7 +187,7 @@ class UnlearningMethod(LightningModule):
         return sum(phase.epochs for phase in self._phases)
 
     def phase_of_epoch(self, epoch: int) -> int:
-        """Number of the phase that epoch `epoch` of the run belongs to."""
+        """Number of the phase of an epoch of the run."""
         for number, phase in enumerate(self._phases):
             if epoch < phase.epochs:
                 return number
@@ -217,40 +221,41 @@ class UnlearningMethod(LightningModule):
 
     def enter(self, number: int) -> None:
         """Make phase `number` the running one."""
-        if number != self._phase:
-            self._phase = number
+        if number != self.phase_number:
+            self.phase_number = number
             if self.phase.before is not None:
                 self.phase.before()
             self._loader = self.make_loader(self.phase)
 
     def train_dataloader(self) -> Loader | PairedLoader:
         self.enter(self.phase_of_epoch(self.trainer.current_epoch))
-        return self._loader
+        return self.passed(self._loader)
 
     def configure_optimizers(self) -> Any:
         if not self._phases:
             return None
-        self.enter(max(self._phase, 0))
-        return self.optimizer_of(self.phase)
+        self.enter(max(self.phase_number, 0))
+        if self.phase_number not in self.optimizers_made:
+            return self.optimizer_of(self.phase)
+        schedule = self.schedules_made.get(self.phase_number)
+        return _with_schedule(self.optimizers_made[self.phase_number], schedule)
 
     def optimizer_of(self, phase: Phase) -> Any:
         """Optimizer and per-step schedule of a phase, as Lightning wants them."""
         parameters = self.net.parameters() if phase.parameters is None else phase.parameters
-        optimizer = phase.optimizer(parameters)
-        _fuse(optimizer)
+        optimizer = self.optimizers_made[self.phase_number] = phase.optimizer(parameters)
+        fuse(optimizer)
         if phase.scheduler is None:
             return optimizer
-        per_epoch = len(self._loader)
-        schedule = phase.scheduler(optimizer, per_epoch * phase.epochs, per_epoch)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        steps = len(self._loader)
+        schedule = phase.scheduler(optimizer, steps * phase.epochs, steps)
+        self.schedules_made[self.phase_number] = schedule
+        return _with_schedule(optimizer, schedule)
 
     def on_train_epoch_start(self) -> None:
-        epochs_before = sum(phase.epochs for phase in self._phases[: self._phase])
-        if self.trainer.current_epoch == epochs_before:
-            if self._phase > 0:
+        epochs_before = sum(phase.epochs for phase in self._phases[: self.phase_number])
+        if self.trainer.current_epoch == epochs_before != self.goes_on_in:
+            if self.phase_number > 0:
                 self.trainer.strategy.setup_optimizers(self.trainer)
             self.net.train(self.phase.mode == "train")
 
@@ -270,13 +275,9 @@ class UnlearningMethod(LightningModule):
         return batch  # loaders deliver on the device
 
 
-def _fuse(optimizer: Optimizer) -> None:
-    """Let one kernel update all parameters, where the optimizer has one and nobody chose."""
-    for group in optimizer.param_groups:
-        free = all(group.get(key, True) is None for key in ("fused", "foreach"))
-        floats = all(p.is_floating_point() and not p.is_sparse for p in group["params"])
-        if free and floats and not group.get("differentiable", False):
-            group["fused"] = True
+def _with_schedule(optimizer: Optimizer, schedule: Any) -> Any:
+    step = {"scheduler": schedule, "interval": "step"}
+    return optimizer if schedule is None else {"optimizer": optimizer, "lr_scheduler": step}
 
 
 def check(

@@ -12,8 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from unlearn.errors import UserError
 from unlearn.programs.folders import shipped
+from unlearn.training.stopping import INTERRUPTED, TERMINATED, Terminated, listen
 
-INTERRUPTED = 130  # what shells call an end by Ctrl-C
 # OpenMP threads that wait for each other spin. At the default they spin so long that one other busy
 # process makes small networks thirty times slower; at this count five times, for a tenth on an idle
 # machine.
@@ -23,7 +23,8 @@ STUDIES = "multirun_sweeps"
 
 
 def start(main: Callable[[], object]) -> None:
-    """Run a program; Ctrl-C and mistakes in the configuration end it with one line."""
+    """Run a program; Ctrl-C, SIGTERM and mistakes in the configuration end it with one line."""
+    listen()
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is imported
     everything = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises what it would print over many lines
@@ -41,9 +42,10 @@ def start(main: Callable[[], object]) -> None:
             raise
         print("error: a group cannot be null; with ~group it is left out", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        status = TERMINATED if isinstance(end, Terminated) else INTERRUPTED
+        raise SystemExit(status) from None
 
 
 def in_one_line(error: Exception) -> str:

@@ -181,6 +181,7 @@ class _Members(Sequence[Member]):
             return [self[i] for i in range(*position.indices(len(self)))]
         seed = self.seeds[position]
         if seed not in self._found:
+            self.references.train_bank(self.role, self.seeds)  # together, where any are missing
             self._found[seed] = reference(self.references, self.role, seed)
         return self._found[seed]
 

@@ -18,6 +18,7 @@ from unlearn.programs.console import show_messages
 from unlearn.programs.sweeps import JobState
 from unlearn.programs.sweeps import note as _note
 from unlearn.training.processes import is_first, leave
+from unlearn.training.stopping import end_with_parent, leave_cluster, listen
 
 # What states a problem and its reference models on a command line.
 PROBLEM = ("dataset", "model", "forget", "recipe", "trainer", "paths", "experiment", "references")
@@ -97,7 +98,8 @@ def run(work: Work, config: DictConfig) -> dict[str, Any]:
         return work(Job.composed(config, hydra, sweep))
 
     if sweeping:
-        return _run_in_sweep(composed_work, Path(hydra.sweep.dir), int(hydra.job.num))
+        launcher = str(hydra.launcher.get("_target_", ""))
+        return _run_in_sweep(composed_work, Path(hydra.sweep.dir), int(hydra.job.num), launcher)
     try:
         if hydra.runtime.choices.get("hydra/launcher", "basic") != "basic":
             raise UserError(
@@ -112,8 +114,14 @@ def run(work: Work, config: DictConfig) -> dict[str, Any]:
     return result
 
 
-def _run_in_sweep(work: Callable[[], dict[str, Any]], folder: Path, number: int) -> dict[str, Any]:
+def _run_in_sweep(
+    work: Callable[[], dict[str, Any]], folder: Path, number: int, launcher: str
+) -> dict[str, Any]:
+    """A job of a sweep, in this process, in a worker, or as a SLURM job."""
     note = partial(_note, folder) if is_first() else lambda job: None
+    listen()
+    if "joblib" in launcher.lower():
+        end_with_parent()
     note(JobState(number, "running"))
     try:
         result = work()
@@ -125,6 +133,7 @@ def _run_in_sweep(work: Callable[[], dict[str, Any]], folder: Path, number: int)
         raise JobFailed(str(error)) from None
     except (KeyboardInterrupt, SystemExit):
         note(JobState(number, "stopped"))
+        leave_cluster()
         raise
     except Exception as error:
         kind = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -18,13 +18,14 @@ from unlearn.errors import UserError
 from unlearn.evals.base import Quantity
 from unlearn.files.locks import lock
 from unlearn.methods.base import UnlearningMethod
-from unlearn.problem import ProblemView
+from unlearn.problem import ProblemView, canonical_digest
 from unlearn.programs.console import say
 from unlearn.programs.documents import control_of, document_of, listed
 from unlearn.programs.job import Job
 from unlearn.programs.plan import PlannedRun, UnlearnPlan, plan_unlearning
 from unlearn.programs.progress import TrainingProgress
 from unlearn.report.terminal import print_published, print_run_table
+from unlearn.storage.checkpoints import checkpoints_of
 from unlearn.storage.folders import DamagedEntry
 from unlearn.storage.making import made_otherwise
 from unlearn.storage.predictions import collect
@@ -103,7 +104,8 @@ def _resolve_references(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
     retrained = sorted({*plan.retrained, *(run.start for run in runs if run.role == "retrained")})
     references = plan.references
     references.require({"original": originals, "retrained": retrained})
-    references.train_bank("original", originals, plan.at_once)
+    # Members of a bank that was stopped are stacked as the whole bank is.
+    references.train_bank("original", originals, plan.at_once, len(plan.original_seeds))
     references.train_bank("retrained", retrained)
 
 
@@ -177,13 +179,35 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
             make,
             list(by_seed),
             settings=references.settings,
+            members=len(plan.runs),
             at_once=plan.at_once,
             finished=finished,
             callbacks=watchers,
+            places=lambda stack: checkpoints_of(
+                [s if s is None else _identity(plan, by_seed[s]) for s in stack],
+                references.store,
+                references.settings,
+            ),
         )
     except BaseException:
         logger.failed()
         raise
+
+
+def _identity(plan: UnlearnPlan, run: PlannedRun) -> dict[str, Any]:
+    """What a run computes, for its checkpoints: another method, or another version of it, finds
+    none of them."""
+    method = plan.method.make()
+    return {
+        "problem": plan.problem.digest,
+        "method": plan.method.name,
+        "source": plan.method.source,
+        "values": dict(plan.method.values),
+        "content": method.content(run.seed),
+        "start": plan.references.address(run.role, run.start).description,
+        "forgets": canonical_digest(run.problem.forget_rows.tolist()),
+        "seed": run.drawing_seed,
+    }
 
 
 def _info(plan: UnlearnPlan, seed: int) -> RunInfo:

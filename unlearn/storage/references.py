@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -11,15 +11,17 @@ from typing import Any, Literal
 from lightning import Callback
 from torch import nn
 
-from unlearn.errors import UserError, program
+from unlearn.errors import UserError
 from unlearn.methods.base import UnlearningMethod
 from unlearn.models.weights import WeightFile, file_of
 from unlearn.problem import ProblemView, UnlearningProblem
+from unlearn.storage.absence import words_for_absent
+from unlearn.storage.checkpoints import checkpoints_of
 from unlearn.storage.making import versions
 from unlearn.storage.predictions import Predictions, collect, pack, unpack
 from unlearn.storage.store import Address, Entry, Made, Store
 from unlearn.training.bank import fit_bank
-from unlearn.training.fit import Costs, fit
+from unlearn.training.fit import Costs
 from unlearn.training.processes import agree
 from unlearn.training.reference_training import ReferenceTraining
 from unlearn.training.trainer import TrainerSettings
@@ -67,6 +69,8 @@ class References:
         self._addresses: dict[tuple[Role, int], Address] = {}
         self._nets: dict[tuple[str, int], Entry] = {}
         self._outputs: dict[tuple[str, int], dict[str, Predictions]] = {}
+        # How banks that were asked for are stacked, for members that have to be made again.
+        self._banks: dict[Role, tuple[int | None, int]] = {}
 
     # ---- addresses ----------------------------------------------------------------------------
 
@@ -102,12 +106,8 @@ class References:
 
     def _outputs_address(self, role: Role, seed: int) -> Address:
         model = self.address(role, seed)
-        description = {
-            "model": model.description,
-            "problem": self.problem.digest,
-            "retain_examples": self.retain_examples,
-        }
-        return Address("outputs", model.name, description)
+        asked = {"problem": self.problem.digest, "retain_examples": self.retain_examples}
+        return Address("outputs", model.name, {"model": model.description, **asked})
 
     # ---- models -------------------------------------------------------------------------------
 
@@ -125,8 +125,12 @@ class References:
             address = self.address(role, seed)
             entry = self.store.read(address)
             if agree(entry is None) or entry is None:
-                self.require({role: [seed]})
-                entry = self.store.get_or_make(address, partial(self._train, role, seed))
+                if role in self.given:
+                    entry = self.store.get_or_make(address, partial(self._import, role, seed))
+                else:  # alone, or with the bits that it had in the bank it was asked for with
+                    self.train_bank(role, [seed], *self._banks.get(role, ()))
+                    entry = self.store.read(address)
+                    assert entry is not None
             self._nets[role, seed] = entry
         return self._nets[role, seed]
 
@@ -151,18 +155,26 @@ class References:
         role: Role,
         seeds: Sequence[int],
         at_once: int | None = None,
+        members: int | None = None,
     ) -> list[int]:
         """Train the members of a bank that the store lacks; each is stored as soon as it is done.
+
+        Args:
+            role: what they are trained on.
+            seeds: that must be there afterwards.
+            at_once, members: see `fit_bank`.
 
         Returns:
             Seeds that were trained.
         """
+        members = members or len(seeds)
+        if members > 1:
+            self._banks[role] = (at_once, members)
         absent = agree([seed for seed in seeds if not self.has(role, seed)])
-        if not absent:
-            return []
         if role in self.given:
             for seed in absent:
                 self.model(role, seed)
+        if not absent or role in self.given:
             return []
         self.require({role: absent})
 
@@ -185,9 +197,15 @@ class References:
                 make,
                 [seed + offset for seed in absent],
                 settings=self.settings,
+                members=members,
                 at_once=at_once,
                 finished=finished,
                 callbacks=lambda drawn: self.watch(self._announce(role, drawn - offset)),
+                places=lambda stack: checkpoints_of(
+                    [s if s is None else self.address(role, s - offset).description for s in stack],
+                    self.store,
+                    self.settings,
+                ),
             )
         return absent
 
@@ -195,20 +213,6 @@ class References:
         """Weights that the user trained elsewhere, checked against the network."""
         tensors = file_of(self.given[role], role, seed).load_into(self.problem.fresh_network(0))
         return tensors, {"costs": asdict(Costs.unknown())}
-
-    def _train(self, role: Role, seed: int) -> Made:
-        if role in self.given:
-            return self._import(role, seed)
-        training, drawn = ReferenceTraining(TRAINS_ON[role]), drawing_seed(role, seed)
-        costs = fit(
-            training,
-            self.problem.fresh_network(drawn),
-            self.problem.view(("retain", "forget")),
-            seed=drawn,
-            settings=self.settings,
-            callbacks=self.watch(self._announce(role, seed)),
-        )
-        return _made(training, costs)
 
     def _announce(self, role: Role, seed: int) -> str:
         on = "all training data" if role == "original" else "the retain set only"
@@ -228,23 +232,10 @@ class References:
             if role not in self.given  # files only have to be read
             and (lacking := [seed for seed in seeds if not self.has(role, seed)])
         }
-        if not absent:
-            return
-        names = {"original": "original", "retrained": "retrain"}
-        role, seeds = next(iter(absent.items()))
-        near = self.store.nearest_difference(self.address(role, seeds[0]))
-        what = " and no ".join(
-            f"{role} model with seed {', '.join(map(str, seeds))}" for role, seeds in absent.items()
-        )
-        commands = " && ".join(
-            f"{program('train')} role={names[role]} seeds=[{','.join(map(str, seeds))}] "
-            f"{self.command}".strip()
-            for role, seeds in absent.items()
-        )
-        raise UserError(
-            f"no {what} in {self.store.root}{f' ({near})' if near else ''}, "
-            f"and references.missing=fail: run first  {commands}"
-        )
+        if absent:
+            role, seeds = next(iter(absent.items()))
+            first = self.address(role, seeds[0])
+            raise UserError(words_for_absent(absent, first, self.store, self.command))
 
     # ---- outputs ------------------------------------------------------------------------------
 
@@ -289,10 +280,9 @@ class References:
                 present.append(int(seed))
         return [seed for seed in sorted(set(present)) if self.has(role, seed)]
 
-    def seconds(self, role: Role, seeds: Iterable[int]) -> float | None:
-        """Mean training seconds of reference models, None where there is none."""
-        values = [self.costs(role, seed)["seconds"] for seed in seeds]
-        return sum(values) / len(values) if values else None
+    def seconds(self, role: Role, seeds: Sequence[int]) -> float:
+        """Mean training seconds of reference models."""
+        return sum(self.costs(role, seed)["seconds"] for seed in seeds) / len(seeds)
 
 
 def _made(training: UnlearningMethod, costs: Costs) -> Made:

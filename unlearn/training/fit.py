@@ -13,8 +13,10 @@ from torch import nn
 from unlearn.errors import UserError
 from unlearn.methods.base import UnlearningMethod
 from unlearn.problem import ProblemView
-from unlearn.training import processes
+from unlearn.training import processes, stopping
+from unlearn.training.checkpoints import Place
 from unlearn.training.operations import PreparationCounter, StepCounter
+from unlearn.training.resuming import Resuming
 from unlearn.training.trainer import TrainerSettings
 
 
@@ -48,6 +50,13 @@ class Costs:
         """Of a model that was trained elsewhere."""
         nan: Any = math.nan  # not 0, which would be a cost
         return cls(nan, nan, nan, nan, None, None, 1, "trained elsewhere")
+
+
+class OwnSignals(Callback):
+    """Leaves signals to `unlearn.training.stopping` while Lightning trains."""
+
+    def on_train_start(self, *_: Any) -> None:
+        stopping.listen_again()
 
 
 class FiniteLoss(Callback):
@@ -98,6 +107,7 @@ def fit(
     settings: TrainerSettings,
     callbacks: list[Callback] | None = None,
     logger: Any = False,
+    place: Place | None = None,
 ) -> Costs:
     """Run a method: bind, prepare, train its phases.
 
@@ -109,6 +119,7 @@ def fit(
         settings: device and precision.
         callbacks: Lightning callbacks that watch the run.
         logger: Lightning logger or False.
+        place: where checkpoints of this very run lie; it goes on from one. None = none are kept.
 
     Returns:
         Seconds, operations, steps, examples and memory; none of them where a method has nothing to
@@ -128,11 +139,19 @@ def fit(
         method.net.compile()
     epochs = method.total_epochs()
     steps = StepCounter()
+    # Several processes do not agree yet on a step to keep.
+    resuming = Resuming(method, place if processes.size() == 1 else None, steps, begin)
+    trainer = settings.build(
+        epochs, [OwnSignals(), FiniteLoss(), steps, *(callbacks or [])], logger
+    )
     try:
-        settings.build(epochs, [FiniteLoss(), steps, *(callbacks or [])], logger).fit(method)
+        with stopping.at_steps():
+            made = resuming.restore(trainer)
+            trainer.fit(method)
+            del made
     except SystemExit as end:  # Lightning's answer to Ctrl-C
         if isinstance(end.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
+            raise end.__context__ from None
         raise
     finally:
         steps.close()
@@ -141,7 +160,7 @@ def fit(
     method.net.eval()
     works = epochs > 0 or type(method).prepare is not UnlearningMethod.prepare
     return Costs(
-        seconds=time.perf_counter() - begin if works else 0.0,
+        seconds=resuming.seconds() if works else 0.0,
         prepare_seconds=prepared - begin if works else 0.0,
         steps=method.steps_done,
         examples_read=data.examples_read,

@@ -18,7 +18,10 @@ WARNINGS = (
     ),
 )
 # Of the device, and of products; where a run computed is in its record.
-TOLD = ("GPU available:", "TPU available:", "HPU available:", "`Trainer", "💡 Tip:")
+TOLD = (
+    *("GPU available:", "TPU available:", "HPU available:", "`Trainer", "💡 Tip:"),
+    "\nDetected KeyboardInterrupt",  # the programs have a line of their own for that
+)
 
 
 def silence() -> None:

@@ -26,6 +26,8 @@ class TrainerSettings:
         devices: accelerators of one run.
         num_nodes: machines of one run.
         strategy: Lightning's strategy.
+        checkpoint_minutes: between two checkpoints of a training, from which it goes on to the same
+            bits when it was stopped; shorter trainings keep none. None = no checkpoints.
     """
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -37,12 +39,18 @@ class TrainerSettings:
     devices: int = 1
     num_nodes: int = 1
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
+    checkpoint_minutes: float | None = 5.0
 
     def __post_init__(self) -> None:
         least = {"resident_gb": 0, "workers": 0, "devices": 1, "num_nodes": 1}
         for key, low in least.items():
             if getattr(self, key) < low:
                 raise UserError(f"trainer.{key} must be at least {low}, got {getattr(self, key)}")
+        if self.checkpoint_minutes is not None and self.checkpoint_minutes < 0:
+            raise UserError(
+                "trainer.checkpoint_minutes must be at least 0, or null for no checkpoints; got "
+                f"{self.checkpoint_minutes}"
+            )
 
     @property
     def device(self) -> torch.device:

@@ -26,3 +26,12 @@ def optimizer(name: OptimizerName, lr: float, weight_decay: float = 0.0) -> Opti
     }[name]
     kind = torch.optim.Adam if name == "adam" else torch.optim.SGD
     return partial(kind, lr=lr, weight_decay=weight_decay, **extra)
+
+
+def fuse(optimizer: torch.optim.Optimizer) -> None:
+    """Let one kernel update all parameters, where the optimizer has one and nobody chose."""
+    for group in optimizer.param_groups:
+        free = all(group.get(key, True) is None for key in ("fused", "foreach"))
+        floats = all(p.is_floating_point() and not p.is_sparse for p in group["params"])
+        if free and floats and not group.get("differentiable", False):
+            group["fused"] = True

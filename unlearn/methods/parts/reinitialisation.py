@@ -60,8 +60,12 @@ def redraw_(weight: Tensor, mask: Tensor, generator: torch.Generator) -> None:
 def overfitting(
     name: str, method: UnlearningMethod, data: str | Split, stage: Stage
 ) -> tuple[nn.Module, Phase]:
-    """A twin of a method's network, and the phase that overfits it on a few examples."""
+    """A twin of a method's network, and the phase that overfits it on a few examples.
+
+    The method holds the twin under the phase's name, so that checkpoints hold it too.
+    """
     twin = copy.deepcopy(method.net).train()
+    method.add_module(name, twin)
 
     def loss(batch: Batch) -> Tensor:
         return method.task.criterion(twin(batch.x), batch.y)

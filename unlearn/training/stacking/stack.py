@@ -16,6 +16,8 @@ from unlearn.data.loaders import stack_loaders
 from unlearn.data.splits import Batch, Pair
 from unlearn.errors import UserError
 from unlearn.methods.base import Phase, UnlearningMethod
+from unlearn.training.checkpoints import Place
+from unlearn.training.stacking.kept import KeptStack
 from unlearn.training.stacking.merged_channels import MergedChannels
 from unlearn.training.stacking.stackable import (
     HONOURED,
@@ -82,7 +84,7 @@ class Stack:
                 tensor.data = self._state[name].data[number]
         self.modules = modules
         self.loader = stack_loaders([method.phase_loader for method in methods])
-        self._losses = vmap(self._loss, randomness="different")
+        self._losses = vmap(self._loss, randomness="error")
 
     def _loss(self, parameters: Any, buffers: Any, batch: Any) -> Tensor:
         return functional_call(self.modules[0], (parameters, buffers), (batch,))
@@ -111,8 +113,8 @@ class Stack:
             raise NotStackable("the members' learning rates differ and are scheduled")
         return optimizer, schedule
 
-    def train(self, seeds: Sequence[int], stop: Event) -> None:
-        """Run the phase.
+    def train(self, seeds: Sequence[int], stop: Event, kept: "KeptStack") -> None:
+        """Run the phase, or the rest of it.
 
         Raises:
             UserError: a loss is not finite; names seed, step and phase.
@@ -122,8 +124,8 @@ class Stack:
         phase = self.first.phase
         hooked = getattr(type(self.first), HONOURED) is not getattr(UnlearningMethod, HONOURED)
         pending: list[tuple[int, Tensor]] = []
-        for _ in range(phase.epochs):
-            for batch in self.loader:
+        for epoch in range(kept.restore(self, optimizer, schedule), phase.epochs):
+            for batch in kept.passing(self, optimizer, schedule, epoch):
                 if stop.is_set():
                     raise Stopped
                 losses = self.losses(batch)
@@ -211,23 +213,38 @@ def train_stacked(
     seeds: Sequence[int],
     autocast: Autocast,
     stop: Event,
-) -> None:
+    place: Place | None = None,
+) -> float:
     """Train all phases of prepared members together.
+
+    Args:
+        methods: the members.
+        seeds: theirs.
+        autocast: makes the context in which losses are computed.
+        stop: set from outside to call the training off.
+        place: where checkpoints of this very stack lie; it goes on from one. None = none are kept.
+
+    Returns:
+        Seconds that the training took before it was stopped and went on; 0 for one that was not.
 
     Raises:
         NotStackable: they cannot be; their networks are then no longer fresh.
         UserError: a loss is not finite.
     """
+    kept = KeptStack(methods, place)
     for number, _ in enumerate(methods[0].planned_phases):
         for method in methods:
             if len(method.planned_phases) != len(methods[0].planned_phases):
                 raise NotStackable("the members' phases differ")
             method.enter(number)
+        if number < kept.phase:
+            continue
         stack = Stack(methods, autocast)
-        stack.train(seeds, stop)
+        stack.train(seeds, stop, kept)
         stack.release()
     for method in methods:
         method.net.eval()
+    return kept.earlier
 
 
 def _named_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

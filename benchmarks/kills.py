@@ -1,0 +1,167 @@
+"""Trainings killed at random moments and started again: do they end at undisturbed ones' bits?
+
+    python benchmarks/kills.py [--kills 42] [--seed 0] [--json kills.json]
+
+Three kinds of work on the digits, with checkpoints every 0.6 seconds: one model, a bank of models,
+and a sweep of two runs at a time with joblib, whose original models are trained by its workers. A
+trial starts in an empty folder, is hit by two signals (SIGKILL, SIGTERM or SIGINT) one start after
+the other, each at a random moment of the work, and is then left alone. All stored models and
+outputs are compared, tensor by tensor, with those of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from workloads import table, write
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMON = ("trainer=cpu", "model.width=4", "recipe.epochs=80", "trainer.checkpoint_minutes=0.01")
+WORK = {
+    "one model": ("train.py", "seed=3"),
+    "bank of 4": ("train.py", "seeds=4"),
+    "joblib sweep": (
+        "unlearn.py", "method=finetune", "method.epochs=40", "launcher=joblib", "logger=none",
+        "references.retrained=2", "original_seed=seed", "-m", "seed=0,1",
+    ),
+}  # fmt: skip
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+KILLS_A_TRIAL = 2
+STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=42)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="kills-"))
+    moments = random.Random(options.seed)
+    calm: dict[str, tuple[dict[str, str], float]] = {}
+    for name, words in WORK.items():
+        home = folder / name.replace(" ", "_")
+        home.mkdir()
+        begun = begin(words, home)
+        until_work(begun, home)
+        start = time.monotonic()
+        begun.wait()
+        assert begun.returncode == 0, f"the undisturbed {name} failed"
+        calm[name] = digests(home), time.monotonic() - start
+        print(f"{name}: {len(calm[name][0])} files, {calm[name][1]:.1f} s of work", flush=True)
+    rows: list[dict[str, Any]] = []
+    trial = 0
+    while sum(row["kills"] for row in rows) < options.kills:
+        name = list(WORK)[trial % len(WORK)]
+        rows.append(shaken(name, *calm[name], folder / f"trial{trial}", moments))
+        print(f"{trial}: {rows[-1]}", flush=True)
+        trial += 1
+        write(options.json, {"complete": False, "trials": rows})
+    summary = []
+    for name in WORK:
+        mine = [row for row in rows if row["work"] == name]
+        summary.append(
+            {
+                "work": name,
+                "kills": sum(row["kills"] for row in mine),
+                "trials": len(mine),
+                "went on from a checkpoint": sum(row["went on from a checkpoint"] for row in mine),
+                "bit-equal": sum(row["bit-equal"] for row in mine),
+                "wrong status": sum(row["wrong status"] for row in mine),
+                "left over": sum(row["left over"] for row in mine),
+            }
+        )
+    table(summary)
+    write(options.json, {"complete": True, "summary": summary, "trials": rows})
+    shutil.rmtree(folder)
+    raise SystemExit(any(row["bit-equal"] < row["trials"] for row in summary))
+
+
+def shaken(
+    name: str, wanted: dict[str, str], seconds: float, home: Path, moments: random.Random
+) -> dict[str, Any]:
+    """One trial: kills, then the same command to its end."""
+    home.mkdir()
+    signals: Counter[str] = Counter()
+    wrong = gone_on = 0
+    for _ in range(KILLS_A_TRIAL):
+        running = begin(WORK[name], home)
+        until_work(running, home)
+        time.sleep(moments.uniform(0.0, seconds))
+        kept = bool(list(home.glob("store/.checkpoints/*/*")))
+        one = moments.choice(SIGNALS)
+        if running.poll() is None:
+            # Ctrl-C reaches all processes of a terminal; the others the one that was started.
+            (os.killpg if one == signal.SIGINT else os.kill)(running.pid, one)
+            signals[one.name] += 1
+            running.wait()
+            wrong += running.returncode not in (STATUS[one], 0)
+        else:
+            signals["ended before"] += 1
+        gone_on += kept or bool(list(home.glob("store/.checkpoints/*/*")))
+    last = begin(WORK[name], home)
+    last.wait()
+    found = digests(home)
+    shutil.rmtree(home, ignore_errors=True)
+    return {
+        "work": name,
+        "kills": sum(count for word, count in signals.items() if word != "ended before"),
+        "signals": dict(signals),
+        "went on from a checkpoint": gone_on,
+        "wrong status": wrong,
+        "last status": last.returncode,
+        "left over": len(list(home.glob("store/.checkpoints/*"))),
+        "bit-equal": last.returncode == 0 and found == wanted,
+    }
+
+
+def begin(words: tuple[str, ...], home: Path) -> subprocess.Popen[bytes]:
+    quiet = subprocess.DEVNULL
+    command = [sys.executable, str(ROOT / words[0]), *COMMON, *words[1:]]
+    return subprocess.Popen(command, cwd=home, stdout=quiet, stderr=quiet, start_new_session=True)
+
+
+def until_work(running: subprocess.Popen[bytes], home: Path) -> None:
+    """Wait until a start has passed its imports and holds its first lock."""
+    held = home / "store" / ".locks"
+    begun = time.time()
+    while running.poll() is None:
+        if held.is_dir() and any(f.stat().st_mtime >= begun for f in held.iterdir()):
+            return
+        if time.time() - begun > 90:
+            return
+        time.sleep(0.05)
+
+
+def digests(home: Path) -> dict[str, str]:
+    """Hashes of the tensors of all stored models and runs, by place."""
+    found = {}
+    for file in sorted(
+        [*home.glob("store/[!.]*/*/*.safetensors"), *home.glob("runs/*/*/*/*.safetensors")]
+    ):
+        tensors = load_file(file)
+        code = hashlib.sha256()
+        for key in sorted(tensors):
+            code.update(key.encode() + tensors[key].contiguous().numpy().tobytes())
+        found[str(file.relative_to(home))] = code.hexdigest()
+    return found
+
+
+if __name__ == "__main__":
+    main()

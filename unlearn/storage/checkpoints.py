@@ -1,0 +1,85 @@
+"""Checkpoints of trainings that did not reach their end, beside what the store holds."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unlearn.problem import canonical_digest
+from unlearn.storage.folders import DamagedEntry, read_document, read_tensors, write_folder
+from unlearn.storage.store import Store
+from unlearn.training.checkpoints import Kept
+from unlearn.training.fit import device_name
+from unlearn.training.trainer import TrainerSettings
+
+
+class CheckpointFolder:
+    """The checkpoints of one training: `store/.checkpoints/<hash of what is trained>/<number>`.
+
+    A training that is changed in any way has another hash, and finds none. The whole folder may be
+    deleted at any time; trainings then begin anew.
+
+    Args:
+        root: folder of the store.
+        description: everything that makes it this training, JSON-able. Device and version of torch
+            are added, since others compute other bits.
+        device: that it runs on.
+        minutes: between two checkpoints.
+    """
+
+    def __init__(
+        self, root: Path, description: Mapping[str, Any], device: torch.device, minutes: float
+    ):
+        made_by = {"torch": torch.__version__, "device": device_name(device)}
+        code = canonical_digest({**description, **made_by})[:16]
+        self.folder, self.minutes = root / ".checkpoints" / code, minutes
+
+    def load(self) -> Kept | None:
+        """What was saved last and is whole, None where there is nothing."""
+        for number in reversed(self._numbers()):
+            folder = self.folder / str(number)
+            try:
+                return read_tensors(folder, "state"), read_document(folder, "state")
+            except DamagedEntry:
+                continue
+        return None
+
+    def save(self, kept: Kept) -> None:
+        """Write a new checkpoint, then remove the older ones.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        number = max(self._numbers(), default=0) + 1
+        tensors, document = kept
+        write_folder(self.folder / str(number), {"state": tensors}, {"state": document})
+        for other in self.folder.iterdir():
+            if other.name != str(number):
+                shutil.rmtree(other, ignore_errors=True)
+
+    def remove(self) -> None:
+        """The training has reached its end."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _numbers(self) -> list[int]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+
+
+def checkpoints_of(
+    trained: Any, store: Store, settings: TrainerSettings
+) -> CheckpointFolder | None:
+    """Where the checkpoints of a training lie, None where none are to be kept.
+
+    Args:
+        trained: everything that makes it this training, JSON-able.
+        store: that they lie in.
+        settings: device and precision.
+    """
+    if settings.checkpoint_minutes is None:
+        return None
+    how = {"trained": trained, "precision": settings.precision}
+    return CheckpointFolder(store.root, how, settings.device, settings.checkpoint_minutes)
