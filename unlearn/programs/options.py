@@ -96,6 +96,7 @@ class TrainOptions(Common):
     """conf/train.yaml."""
 
     role: Literal["original", "retrain"]
+    logger: dict[str, Any]
     seed: int
     seeds: Seeds
 

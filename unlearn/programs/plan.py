@@ -16,6 +16,7 @@ from unlearn.programs.building import build, typed
 from unlearn.programs.composing import compared_with, stated_references, yardstick_of
 from unlearn.programs.job import Job
 from unlearn.programs.method_choice import MethodChoice, method_values
+from unlearn.programs.naming import problem_folder, run_info
 from unlearn.programs.options import EvaluateOptions, TrainOptions, UnlearnOptions
 from unlearn.programs.preset import preset_of
 from unlearn.programs.seeds import CONTROL_SEEDS, MOST_SEED, control_start, seeds_of
@@ -27,12 +28,25 @@ NOT_LOGGED = ("paths", "logger", "published")
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """Reference models that must be there."""
+    """Reference models that must be there.
+
+    Attributes:
+        references: with the problem, the store and the trainer's settings.
+        role: kind of the models.
+        seeds: of the models.
+        at_once: models trained at once, None = chosen.
+        logger: where trainings are logged besides the store.
+        folder: of what the logger writes.
+        info: how a training of this plan is called in logs.
+    """
 
     references: References
     role: Role
     seeds: Sequence[int]
     at_once: int | None
+    logger: RunLogger
+    folder: Path
+    info: RunInfo
 
 
 @dataclass(frozen=True)
@@ -155,7 +169,15 @@ def plan_training(job: Job) -> TrainPlan:
     references = stated_references(job, options)
     references.missing = "train"
     role: Role = "original" if options.role == "original" else "retrained"
-    return TrainPlan(references, role, seeds, options.at_once)
+    return TrainPlan(
+        references,
+        role,
+        seeds,
+        options.at_once,
+        logger=build(options.logger, "logger", RunLogger),
+        folder=Path(options.paths.runs) / "reference_models",
+        info=run_info(job, references.problem, role),
+    )
 
 
 def plan_unlearning(job: Job) -> UnlearnPlan:
@@ -237,7 +259,7 @@ def plan_unlearning(job: Job) -> UnlearnPlan:
             "config": job.values,
             "retain_examples": options.outputs.retain_examples,
         },
-        info=_run_info(job, problem, method.name),
+        info=run_info(job, problem, method.name),
         preset=preset_of(job, options, method.name),
     )
 
@@ -260,26 +282,6 @@ def plan_comparison(job: Job) -> EvaluatePlan:
         pictures=options.pictures,
         logger=build(options.logger, "logger", RunLogger),
         overrides=job.overrides,
-        info=_run_info(job, references.problem, "comparison"),
+        info=run_info(job, references.problem, "comparison"),
         preset=preset_of(job, options),
-    )
-
-
-def problem_folder(problem: UnlearningProblem) -> str:
-    """Name of the folder of a problem's runs, and of its report."""
-    return f"{problem.name}-{problem.digest[:10]}"
-
-
-def _run_info(job: Job, problem: UnlearningProblem, method: str) -> RunInfo:
-    """How runs of a job are called where they are logged; the name gets their seed."""
-    return RunInfo(
-        name=method,
-        method=method,
-        group=job.sweep or problem.name,
-        tags=tuple(job.choices[group] for group in ("dataset", "model", "forget")),
-        config={
-            **{key: value for key, value in job.values.items() if key not in NOT_LOGGED},
-            "choices": {k: v for k, v in job.choices.items() if "/" not in k},
-            "problem_digest": problem.digest,
-        },
     )

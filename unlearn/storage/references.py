@@ -156,6 +156,8 @@ class References:
         seeds: Sequence[int],
         at_once: int | None = None,
         members: int | None = None,
+        watchers: Callable[[int], list[Callback]] = lambda seed: [],
+        stored: Callable[[int, Costs], Any] = lambda seed, costs: None,
     ) -> list[int]:
         """Train the members of a bank that the store lacks; each is stored as soon as it is done.
 
@@ -163,6 +165,8 @@ class References:
             role: what they are trained on.
             seeds: that must be there afterwards.
             at_once, members: see `fit_bank`.
+            watchers: more callbacks of a model that is trained on its own, by seed.
+            stored: called with seed and costs when a model lies in the store.
 
         Returns:
             Seeds that were trained.
@@ -187,6 +191,7 @@ class References:
         def finished(drawn: int, training: UnlearningMethod, costs: Costs) -> None:
             self.store.publish(self.address(role, drawn - offset), _made(training, costs))
             agree(None)  # the others wait until it is there
+            stored(drawn - offset, costs)
 
         with ExitStack() as locks:
             # Others may want the same models: all lock in one order, and look again when they may.
@@ -200,7 +205,10 @@ class References:
                 members=members,
                 at_once=at_once,
                 finished=finished,
-                callbacks=lambda drawn: self.watch(self._announce(role, drawn - offset)),
+                callbacks=lambda drawn: [
+                    *self.watch(self._announce(role, drawn - offset)),
+                    *watchers(drawn - offset),
+                ],
                 places=lambda stack: checkpoints_of(
                     [s if s is None else self.address(role, s - offset).description for s in stack],
                     self.store,

@@ -45,6 +45,9 @@ class RunLogger:
         """A run begins; returns what watches its training."""
         return []
 
+    def learned(self, epoch: int, values: Mapping[str, float]) -> None:
+        """What the run that was started gets right after an epoch, by split."""
+
     def finished(
         self,
         info: RunInfo,
@@ -52,7 +55,8 @@ class RunLogger:
         quantities: Mapping[str, Quantity],
         folder: Path,
     ) -> None:
-        """A run's record was written into `folder`; quantities say what its numbers mean."""
+        """A run's record was written into `folder`, or a reference model is stored and `folder`
+        is there for what is logged of it; quantities say what its numbers mean."""
 
     def compared(self, info: RunInfo, report: "ComparisonReport") -> None:
         """All runs of a problem were compared."""

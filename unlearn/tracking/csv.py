@@ -13,16 +13,21 @@ from unlearn.tracking.losses import Loss, LossWatch
 
 
 class CsvLogger(RunLogger):
-    """`losses.csv` (one row a step) and `metrics.csv` (one row a number) in the run's folder."""
+    """`losses.csv` (one row a step) and `metrics.csv` (one row a number) in the run's folder; of a
+    reference model also `learning.csv` (one row an epoch and split)."""
 
     def __init__(self) -> None:
         self._losses: list[Loss] = []
+        self._learned: list[tuple[int, str, float]] = []
         self._watch: LossWatch | None = None
 
     def started(self, info: RunInfo) -> list[Callback]:
-        self._losses = []
+        self._losses, self._learned = [], []
         self._watch = LossWatch(self._losses.extend)
         return [self._watch]
+
+    def learned(self, epoch: int, values: Mapping[str, float]) -> None:
+        self._learned += [(epoch, split, value) for split, value in values.items()]
 
     def finished(
         self,
@@ -31,10 +36,13 @@ class CsvLogger(RunLogger):
         quantities: Mapping[str, Quantity],
         folder: Path,
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         if self._watch is not None:
             self._watch.flush()
             _write(folder / "losses.csv", Loss._fields, self._losses)
             self._watch = None
+            if self._learned:
+                _write(folder / "learning.csv", ("epoch", "split", "value"), self._learned)
         _write(folder / "metrics.csv", ("metric", "value"), document["metrics"].items())
 
 

@@ -68,6 +68,11 @@ class WandbLogger(RunLogger):
         self._watch = LossWatch(self._guarded(self._curve))
         return [self._watch] if self._run is not None else []
 
+    def learned(self, epoch: int, values: Mapping[str, float]) -> None:
+        if self._run is not None:
+            curves = {f"learning/{split}": value for split, value in values.items()}
+            self._guarded(self._run.log)({**curves, "epoch": epoch})
+
     def finished(
         self,
         info: RunInfo,
@@ -143,6 +148,8 @@ class WandbLogger(RunLogger):
             )
         self._run.define_metric("step", hidden=True)
         self._run.define_metric("loss/*", step_metric="step", summary="last")
+        self._run.define_metric("epoch", hidden=True)
+        self._run.define_metric("learning/*", step_metric="epoch", summary="last")
 
     def _curve(self, losses: list[Loss]) -> None:
         size = -(-len(losses) // POINTS_A_FLUSH)

@@ -59,6 +59,16 @@ class OwnSignals(Callback):
         stopping.listen_again()
 
 
+class Aside(Callback):
+    """A callback that watches a run and whose own work is no cost of it.
+
+    Attributes:
+        seconds: that it took.
+    """
+
+    seconds: float = 0.0
+
+
 class FiniteLoss(Callback):
     """Stops a run whose loss is no longer a number, and says where.
 
@@ -158,9 +168,10 @@ def fit(
     synchronize(device)
     method.to(device)  # Lightning's teardown moves the module to the CPU
     method.net.eval()
+    aside = sum(c.seconds for c in callbacks or [] if isinstance(c, Aside))
     works = epochs > 0 or type(method).prepare is not UnlearningMethod.prepare
     return Costs(
-        seconds=resuming.seconds() if works else 0.0,
+        seconds=resuming.seconds() - aside if works else 0.0,
         prepare_seconds=prepared - begin if works else 0.0,
         steps=method.steps_done,
         examples_read=data.examples_read,
