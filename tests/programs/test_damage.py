@@ -10,6 +10,7 @@ import pytest
 from support.compose import compose_job
 
 from unlearn.errors import UserError
+from unlearn.programs import composing
 from unlearn.programs.evaluate import evaluate
 from unlearn.programs.unlearn import unlearn
 from unlearn.storage import making
@@ -150,6 +151,19 @@ def test_an_added_evaluation_keeps_everything_else(home):
     assert {name: (folder / name).read_bytes() for name in kept} == before
     metrics = read_record(folder).document["metrics"]
     assert {"zrf/score", "accuracy/test"} <= metrics.keys()
+
+
+def test_a_retrained_model_that_is_gone_is_made_again(home, caplog, capfd):
+    """Before the bank is counted: rows beside two models and beside one do not fit."""
+    whole, _ = compared(home, caplog, capfd, "eval=standard")
+    numbers = [line for line in row_of(whole) if "'cost/" not in line]
+    [gone] = home.glob("store/retrained/*-seed0-*")
+    shutil.rmtree(gone)
+    composing._references.clear()  # as in a process of its own
+    result, _ = compared(home, caplog, capfd, "eval=standard")
+    again = [line for line in row_of(result) if "'cost/" not in line]
+    assert result["rows"] == whole["rows"] and len(again) == len(numbers) > 3
+    assert len(list(home.glob("store/retrained/*"))) == 2
 
 
 @pytest.mark.parametrize("count", [0, -2])
