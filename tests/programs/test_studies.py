@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from support.compose import compose_job
 
+from unlearn.programs.building import build
+
 JIT_VGG_EPOCHS = {"cifar10": 25, "cifar20": 50, "cifar100": 210, "pins": 250}
 JIT_VIT_EPOCHS = {"cifar10": 8, "cifar20": 9, "cifar100": 8}
 
@@ -84,8 +86,15 @@ PLAIN = {"lr": 1e-3, "weight_decay": 0, "optimizer": "sgd", "batch_size": 64}
 MUFAC: dict[str, dict[str, Any]] = {
     "finetune": {**PLAIN, "epochs": 2},
     "advanced_neggrad": {**PLAIN, "epochs": 2, "forget_weight": 1},
-    "scrub": {**PLAIN, "epochs": 2, "maximise_epochs": 2, "alpha": 1, "gamma": 1},
-    "neggrad": PLAIN,
+    "scrub": {
+        **PLAIN,
+        "epochs": 2,
+        "maximise_epochs": 2,
+        "alpha": 1,
+        "gamma": 1,
+        "first": "retain",
+    },
+    "neggrad": {**PLAIN, "epochs": None, "steps": 255},
 }
 
 
@@ -94,8 +103,8 @@ def test_the_mufac_benchmark_runs_its_own_values(method):
     job = compose_job("experiment=mufac_benchmark", f"method={method}")
     got = job.values["method"]
     assert {key: got[key] for key in MUFAC[method]} == MUFAC[method]
-    if method != "neggrad":
-        assert job.values["tuned"]["source"].startswith("MUFAC benchmark")
+    assert job.values["tuned"]["source"].startswith("MUFAC benchmark")
+    build(got, "method")
 
 
 def test_the_report_of_gisa_keeps_its_own_values():
