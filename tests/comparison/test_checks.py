@@ -1,6 +1,7 @@
 """Published values beside numbers made by hand: verdicts, what is not comparable, orders."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from support.reports import number, small_report
@@ -103,6 +104,9 @@ def test_orders_of_methods_are_compared():
     [note] = against_published(asked, rows, QUANTITIES).notes
     assert "published a, b, c; measured a, c, b: 2 of 3 pairs in the published order." in note
     assert not against_published(asked, rows[:2], QUANTITIES).notes, "two make no order"
+    twice = [*rows, replace(row("a", 1.1), label="a (original 0)")]
+    [note] = against_published(asked, twice, QUANTITIES).notes
+    assert "4 of 5 pairs" in note, "one method, twice, has no order"
 
 
 def test_scaled_down_presets_carry_the_value_and_no_verdict():
@@ -120,7 +124,7 @@ def test_what_was_not_measured_is_named():
     [first, second] = against_published(
         asked, [bare], {"accuracy/test": QUANTITIES["accuracy/test"]}
     ).notes
-    assert "accuracy/test (no number" in first and "eval=[...,epsilon_hat]" in second
+    assert "accuracy/test of a (no number" in first and "eval=[...,epsilon_hat]" in second
 
 
 def test_runs_become_rows_with_intervals_within_what_there_can_be():

@@ -53,7 +53,8 @@ def against_published(
         why = _few(preset.differs)
         note = f"{study.study}: published values are not shown, for this is not the preset"
         return PublishedTable(preset.name, study, (), [f"{note} {preset.name}: {why}."])
-    checks, lacking = [], {}
+    checks: list[Check] = []
+    lacking: dict[tuple[str, str], list[str]] = {}
     for value in study.rows:
         for row in rows:
             if not _is_of(preset, value.method, row):
@@ -62,9 +63,9 @@ def against_published(
             if number is not None and not math.isnan(number.value):
                 checks.append(_check(preset, value, row))
             else:
-                asked = value.quantity in quantities
-                note = number.note if number is not None else ""
-                lacking[value.quantity] = (note or "no number of single models") if asked else ""
+                note = (number and number.note) or "no number of single models"
+                why = note if value.quantity in quantities else ""
+                lacking.setdefault((value.quantity, why), []).append(row.label)
     notes = _other_values(preset, rows) + _not_measured(lacking)
     notes += [note for key, meaning in quantities.items() if (note := _order(checks, key, meaning))]
     return PublishedTable(preset.name, study, checks, notes)
@@ -160,10 +161,15 @@ def _other_values(preset: Preset, rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _not_measured(lacking: Mapping[str, str]) -> list[str]:
-    why = {key: note for key, note in lacking.items() if note}
-    notes = [f"Published and not measured: {key} ({note})." for key, note in why.items()]
-    left = [key for key in lacking if key not in why]
+def _not_measured(lacking: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
+    """Published numbers that rows lack: by number and reason, the rows; no reason where the
+    number was not asked for."""
+    notes = [
+        f"Published and not measured: {key} of {', '.join(of)} ({why})."
+        for (key, why), of in lacking.items()
+        if why
+    ]
+    left = [key for key, why in lacking if not why]
     if left:
         names = ",".join(dict.fromkeys(key.split("/")[0] for key in left))
         notes.append(
@@ -184,11 +190,12 @@ def _order(checks: Sequence[Check], key: str, quantity: Quantity) -> str:
     ]
     if len(ranked) < FEWEST_ORDERED:
         return ""
-    pairs = list(combinations(ranked, 2))
-    agree = sum(
-        (one.published.value - other.published.value) * (one.number.value - other.number.value) > 0
-        for one, other in pairs
-    )
+    pairs = [
+        (one.published.value - other.published.value) * (one.number.value - other.number.value)
+        for one, other in combinations(ranked, 2)
+        if one.published.value != other.published.value
+    ]
+    agree = sum(product > 0 for product in pairs)
     published = sorted(ranked, key=lambda c: c.published.value)
     measured = sorted(ranked, key=lambda c: c.number.value)
     return (
