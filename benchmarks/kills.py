@@ -2,9 +2,9 @@
 
     python benchmarks/kills.py [--kills 42] [--seed 0] [--json kills.json]
 
-Three kinds of work on the digits, with checkpoints every 0.6 seconds: one model, a bank of models,
+Three kinds of work on the digits, with checkpoints every 0.3 seconds: one model, a bank of models,
 and a sweep of two runs at a time with joblib, whose original models are trained by its workers. A
-trial starts in an empty folder, is hit by two signals (SIGKILL, SIGTERM or SIGINT) one start after
+trial starts in an empty folder, is hit by four signals (SIGKILL, SIGTERM or SIGINT) one start after
 the other, each at a random moment of the work, and is then left alone. All stored models and
 outputs are compared, tensor by tensor, with those of an undisturbed run.
 """
@@ -32,17 +32,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from workloads import table, write
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMON = ("trainer=cpu", "model.width=4", "recipe.epochs=80", "trainer.checkpoint_minutes=0.01")
+COMMON = ("trainer=cpu", "model.width=4", "recipe.epochs=20", "trainer.checkpoint_minutes=0.005")
 WORK = {
     "one model": ("train.py", "seed=3"),
     "bank of 4": ("train.py", "seeds=4"),
     "joblib sweep": (
-        "unlearn.py", "method=finetune", "method.epochs=40", "launcher=joblib", "logger=none",
+        "unlearn.py", "method=finetune", "method.epochs=20", "launcher=joblib", "logger=none",
         "references.retrained=2", "original_seed=seed", "-m", "seed=0,1",
     ),
 }  # fmt: skip
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-KILLS_A_TRIAL = 2
+KILLS_A_TRIAL = 4
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
