@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -51,11 +52,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=42)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="trials of earlier runs")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     moments = random.Random(options.seed)
     calm: dict[str, tuple[dict[str, str], float]] = {}
-    for name, words in WORK.items():
+    for name, words in WORK.items() if options.kills else ():
         home = folder / name.replace(" ", "_")
         home.mkdir()
         begun = begin(words, home)
@@ -66,10 +68,13 @@ def main() -> None:
         calm[name] = digests(home), time.monotonic() - start
         print(f"{name}: {len(calm[name][0])} files, {calm[name][1]:.1f} s of work", flush=True)
     rows: list[dict[str, Any]] = []
-    trial = 0
-    while sum(row["kills"] for row in rows) < options.kills:
+    for file in options.also:
+        rows += json.loads(file.read_text())["trials"]
+    trial, mine = 0, 0
+    while mine < options.kills:
         name = list(WORK)[trial % len(WORK)]
         rows.append(shaken(name, *calm[name], folder / f"trial{trial}", moments))
+        mine += rows[-1]["kills"]
         print(f"{trial}: {rows[-1]}", flush=True)
         trial += 1
         write(options.json, {"complete": False, "trials": rows})
