@@ -4,14 +4,15 @@
 
 Three kinds of work on the digits, with checkpoints every 0.3 seconds: one model, a bank of models,
 and a sweep of two runs at a time with joblib, whose original models are trained by its workers. A
-trial starts in an empty folder, is hit by four signals (SIGKILL, SIGTERM or SIGINT) one start after
-the other, each at a random moment of the work, and is then left alone. All stored models and
+trial starts in an empty folder, is hit by three signals (SIGKILL, SIGTERM or SIGINT), one a start,
+each at a random moment of the work, and is then left alone. All stored models and
 outputs are compared, tensor by tensor, with those of an undisturbed run.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -43,13 +44,14 @@ WORK = {
     ),
 }  # fmt: skip
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-KILLS_A_TRIAL = 4
+KILLS_A_TRIAL = 3
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=42)
+    parser.add_argument("--work", nargs="*", choices=list(WORK), default=list(WORK))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="trials of earlier runs")
@@ -57,11 +59,12 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     moments = random.Random(options.seed)
     calm: dict[str, tuple[dict[str, str], float]] = {}
-    for name, words in WORK.items() if options.kills else ():
+    for name in options.work if options.kills else ():
+        words = WORK[name]
         home = folder / name.replace(" ", "_")
         home.mkdir()
         begun = begin(words, home)
-        until_work(begun, home)
+        until_work(begun)
         start = time.monotonic()
         begun.wait()
         assert begun.returncode == 0, f"the undisturbed {name} failed"
@@ -72,7 +75,7 @@ def main() -> None:
         rows += json.loads(file.read_text())["trials"]
     trial, mine = 0, 0
     while mine < options.kills:
-        name = list(WORK)[trial % len(WORK)]
+        name = options.work[trial % len(options.work)]
         rows.append(shaken(name, *calm[name], folder / f"trial{trial}", moments))
         mine += rows[-1]["kills"]
         print(f"{trial}: {rows[-1]}", flush=True)
@@ -80,16 +83,18 @@ def main() -> None:
         write(options.json, {"complete": False, "trials": rows})
     summary = []
     for name in WORK:
-        mine = [row for row in rows if row["work"] == name]
+        of_kind = [row for row in rows if row["work"] == name]
         summary.append(
             {
                 "work": name,
-                "kills": sum(row["kills"] for row in mine),
-                "trials": len(mine),
-                "went on from a checkpoint": sum(row["went on from a checkpoint"] for row in mine),
-                "bit-equal": sum(row["bit-equal"] for row in mine),
-                "wrong status": sum(row["wrong status"] for row in mine),
-                "left over": sum(row["left over"] for row in mine),
+                "kills": sum(row["kills"] for row in of_kind),
+                "trials": len(of_kind),
+                "went on from a checkpoint": sum(
+                    row["went on from a checkpoint"] for row in of_kind
+                ),
+                "bit-equal": sum(row["bit-equal"] for row in of_kind),
+                "wrong status": sum(row["wrong status"] for row in of_kind),
+                "left over": sum(row["left over"] for row in of_kind),
             }
         )
     table(summary)
@@ -107,7 +112,7 @@ def shaken(
     wrong = gone_on = 0
     for _ in range(KILLS_A_TRIAL):
         running = begin(WORK[name], home)
-        until_work(running, home)
+        until_work(running)
         time.sleep(moments.uniform(0.0, seconds))
         kept = bool(list(home.glob("store/.checkpoints/*/*")))
         one = moments.choice(SIGNALS)
@@ -142,16 +147,32 @@ def begin(words: tuple[str, ...], home: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=home, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
-def until_work(running: subprocess.Popen[bytes], home: Path) -> None:
-    """Wait until a start has passed its imports and holds its first lock."""
-    held = home / "store" / ".locks"
-    begun = time.time()
-    while running.poll() is None:
-        if held.is_dir() and any(f.stat().st_mtime >= begun for f in held.iterdir()):
-            return
-        if time.time() - begun > 90:
-            return
+def until_work(running: subprocess.Popen[bytes]) -> None:
+    """Wait until a start has passed its imports and it or one of its workers holds a lock."""
+    while running.poll() is None and not any(map(holds_lock, family(running.pid))):
         time.sleep(0.05)
+
+
+def family(pid: int) -> list[int]:
+    """A process and its descendants, as /proc tells."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
+def holds_lock(pid: int) -> bool:
+    """Whether a process has a lock file of a store open."""
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if "/store/.locks/" in str(descriptor.readlink()):
+                    return True
+    return False
 
 
 def digests(home: Path) -> dict[str, str]:
