@@ -2,17 +2,19 @@
 
     python benchmarks/kills.py [--kills 42] [--seed 0] [--json kills.json]
 
-Three kinds of work on the digits, with checkpoints every 0.6 seconds: one model, a bank of models,
+Three kinds of work on the digits, with checkpoints every 0.3 seconds: one model, a bank of models,
 and a sweep of two runs at a time with joblib, whose original models are trained by its workers. A
-trial starts in an empty folder, is hit by two signals (SIGKILL, SIGTERM or SIGINT) one start after
-the other, each at a random moment of the work, and is then left alone. All stored models and
+trial starts in an empty folder, is hit by three signals (SIGKILL, SIGTERM or SIGINT), one a start,
+each at a random moment of the work, and is then left alone. All stored models and
 outputs are compared, tensor by tensor, with those of an undisturbed run.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -32,59 +34,67 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from workloads import table, write
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMON = ("trainer=cpu", "model.width=4", "recipe.epochs=80", "trainer.checkpoint_minutes=0.01")
+COMMON = ("trainer=cpu", "model.width=4", "recipe.epochs=20", "trainer.checkpoint_minutes=0.005")
 WORK = {
     "one model": ("train.py", "seed=3"),
     "bank of 4": ("train.py", "seeds=4"),
     "joblib sweep": (
-        "unlearn.py", "method=finetune", "method.epochs=40", "launcher=joblib", "logger=none",
+        "unlearn.py", "method=finetune", "method.epochs=20", "launcher=joblib", "logger=none",
         "references.retrained=2", "original_seed=seed", "-m", "seed=0,1",
     ),
 }  # fmt: skip
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-KILLS_A_TRIAL = 2
+KILLS_A_TRIAL = 3
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=42)
+    parser.add_argument("--work", nargs="*", choices=list(WORK), default=list(WORK))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="trials of earlier runs")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     moments = random.Random(options.seed)
     calm: dict[str, tuple[dict[str, str], float]] = {}
-    for name, words in WORK.items():
+    for name in options.work if options.kills else ():
+        words = WORK[name]
         home = folder / name.replace(" ", "_")
         home.mkdir()
         begun = begin(words, home)
-        until_work(begun, home)
+        until_work(begun)
         start = time.monotonic()
         begun.wait()
         assert begun.returncode == 0, f"the undisturbed {name} failed"
         calm[name] = digests(home), time.monotonic() - start
         print(f"{name}: {len(calm[name][0])} files, {calm[name][1]:.1f} s of work", flush=True)
     rows: list[dict[str, Any]] = []
-    trial = 0
-    while sum(row["kills"] for row in rows) < options.kills:
-        name = list(WORK)[trial % len(WORK)]
+    for file in options.also:
+        rows += json.loads(file.read_text())["trials"]
+    trial, mine = 0, 0
+    while mine < options.kills:
+        name = options.work[trial % len(options.work)]
         rows.append(shaken(name, *calm[name], folder / f"trial{trial}", moments))
+        mine += rows[-1]["kills"]
         print(f"{trial}: {rows[-1]}", flush=True)
         trial += 1
         write(options.json, {"complete": False, "trials": rows})
     summary = []
     for name in WORK:
-        mine = [row for row in rows if row["work"] == name]
+        of_kind = [row for row in rows if row["work"] == name]
         summary.append(
             {
                 "work": name,
-                "kills": sum(row["kills"] for row in mine),
-                "trials": len(mine),
-                "went on from a checkpoint": sum(row["went on from a checkpoint"] for row in mine),
-                "bit-equal": sum(row["bit-equal"] for row in mine),
-                "wrong status": sum(row["wrong status"] for row in mine),
-                "left over": sum(row["left over"] for row in mine),
+                "kills": sum(row["kills"] for row in of_kind),
+                "trials": len(of_kind),
+                "went on from a checkpoint": sum(
+                    row["went on from a checkpoint"] for row in of_kind
+                ),
+                "bit-equal": sum(row["bit-equal"] for row in of_kind),
+                "wrong status": sum(row["wrong status"] for row in of_kind),
+                "left over": sum(row["left over"] for row in of_kind),
             }
         )
     table(summary)
@@ -102,7 +112,7 @@ def shaken(
     wrong = gone_on = 0
     for _ in range(KILLS_A_TRIAL):
         running = begin(WORK[name], home)
-        until_work(running, home)
+        until_work(running)
         time.sleep(moments.uniform(0.0, seconds))
         kept = bool(list(home.glob("store/.checkpoints/*/*")))
         one = moments.choice(SIGNALS)
@@ -137,16 +147,32 @@ def begin(words: tuple[str, ...], home: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=home, stdout=quiet, stderr=quiet, start_new_session=True)
 
 
-def until_work(running: subprocess.Popen[bytes], home: Path) -> None:
-    """Wait until a start has passed its imports and holds its first lock."""
-    held = home / "store" / ".locks"
-    begun = time.time()
-    while running.poll() is None:
-        if held.is_dir() and any(f.stat().st_mtime >= begun for f in held.iterdir()):
-            return
-        if time.time() - begun > 90:
-            return
+def until_work(running: subprocess.Popen[bytes]) -> None:
+    """Wait until a start has passed its imports and it or one of its workers holds a lock."""
+    while running.poll() is None and not any(map(holds_lock, family(running.pid))):
         time.sleep(0.05)
+
+
+def family(pid: int) -> list[int]:
+    """A process and its descendants, as /proc tells."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
+def holds_lock(pid: int) -> bool:
+    """Whether a process has a lock file of a store open."""
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if "/store/.locks/" in str(descriptor.readlink()):
+                    return True
+    return False
 
 
 def digests(home: Path) -> dict[str, str]:

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
-from hydra.types import RunMode
+from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 from support.compose import ROOT, compose_job, options
 
 from hydra_plugins.unlearn_sweeps.composing import ComposedAhead
-from hydra_plugins.unlearn_sweeps.sweeper import what_differs
+from hydra_plugins.unlearn_sweeps.slurm import PatientSlurmLauncher, why_refused
+from hydra_plugins.unlearn_sweeps.sweeper import comparison_of, what_differs
 from unlearn.programs.sweeps import JobState, Sweep, note, read_state
 
 QUICK = ("recipe.epochs=1", "trainer=cpu", "logger=none")
@@ -58,6 +60,7 @@ def test_a_failed_job_stops_no_other_and_the_same_line_completes_only_it(tmp_pat
 
     done = start("method=unsir,finetune", "method.lr=0.01", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "to compare them: python evaluate.py dataset=digits model=small_cnn" in done.stderr
     assert "0 of 2 done, 1 skipped, 1 refused" in done.stderr
 
 
@@ -180,3 +183,35 @@ def test_sharing_a_composition_changes_no_config(searching):
 def test_labels_say_what_differs():
     assert what_differs([["a=1", "b=1"], ["a=1", "b=2"]]) == ["b=1", "b=2"]
     assert what_differs([["a=1"]]) == ["a=1"]
+
+
+def test_the_comparison_of_a_sweep_states_its_problem(searching):
+    loader = ConfigLoaderImpl(create_config_search_path(f"file://{ROOT / 'conf'}"))
+    master = loader.load_configuration("unlearn", [], RunMode.MULTIRUN)
+    job = ["method=ssd", "seed=1", "forget=class", "recipe.epochs=2", "references.missing=fail"]
+    assert comparison_of(loader.load_sweep_config(master, job), job) == (
+        "python evaluate.py dataset=digits model=small_cnn forget=class recipe=digits "
+        "recipe.epochs=2"
+    )
+
+
+def test_what_sbatch_refuses_takes_one_line_and_names_the_setting():
+    told = (
+        "sbatch: error: Memory specification can not be satisfied\n"
+        "sbatch: error: Batch job submission failed: Requested node configuration is not available"
+    )
+    line = why_refused(told)
+    assert "\n" not in line and "sbatch:" not in line and "hydra.launcher.mem_gb" in line
+    assert "hydra.launcher.partition" in why_refused(
+        "sbatch: error: invalid partition specified: x"
+    )
+
+
+def test_refused_methods_are_found_before_they_are_submitted(searching, tmp_path):
+    loader = ConfigLoaderImpl(create_config_search_path(f"file://{ROOT / 'conf'}"))
+    launcher = PatientSlurmLauncher()
+    launcher.config = loader.load_configuration("unlearn", ["trainer=cpu"], RunMode.MULTIRUN)
+    launcher.hydra_context = HydraContext(config_loader=loader, callbacks=Callbacks())
+    jobs = [[f"method={name}", f"paths.store={tmp_path}"] for name in ("unsir", "ssd")]
+    assert list(launcher._refused(jobs, 7)) == [7]
+    assert "forget sets of kind class" in launcher._refused(jobs, 7)[7]

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from unlearn.errors import UserError
 from unlearn.programs.folders import shipped
-from unlearn.training.stopping import INTERRUPTED, TERMINATED, Terminated, listen
+from unlearn.training.stopping import INTERRUPTED, TERMINATED, Terminated, deaf, listen
 
 # OpenMP threads that wait for each other spin. At the default they spin so long that one other busy
 # process makes small networks thirty times slower; at this count five times, for a tenth on an idle
@@ -43,6 +43,7 @@ def start(main: Callable[[], object]) -> None:
         print("error: a group cannot be null; with ~group it is left out", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt as end:
+        deaf()
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
         status = TERMINATED if isinstance(end, Terminated) else INTERRUPTED
         raise SystemExit(status) from None

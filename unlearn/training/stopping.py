@@ -106,11 +106,19 @@ def in_cluster() -> bool:
     return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
 
 
+def deaf() -> None:
+    """Hear no more signals: this process is ending, and is to end in peace."""
+    if threading.current_thread() is threading.main_thread():
+        for number in _Asked.handlers:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def leave_cluster() -> None:
     """What a SLURM job does once it has stopped: after a notice, it goes back into the queue; after
     SIGTERM, SLURM has decided what becomes of it, and no result may say that it is over."""
     if not in_cluster():
         return
+    deaf()
     if _Asked.then is not None:
         _Asked.then()
     sys.stderr.flush()
