@@ -258,10 +258,10 @@ def test_optimizers_that_mix_entries_are_not_stacked() -> None:
 def test_memory_running_out_halves_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
     original = ensemble.train_stacked
 
-    def small_memory(methods: Any, *rest: Any) -> None:
+    def small_memory(methods: Any, *rest: Any) -> Any:
         if len(methods) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        original(methods, *rest)
+        return original(methods, *rest)
 
     monkeypatch.setattr(ensemble, "train_stacked", small_memory)
     _, paid, said = bank(METHODS["finetune_sgd"], [1, 2, 3, 4, 5], at_once=5)

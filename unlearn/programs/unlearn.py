@@ -196,9 +196,10 @@ def _run(plan: UnlearnPlan, runs: Sequence[PlannedRun]) -> None:
 
 def _identity(plan: UnlearnPlan, run: PlannedRun) -> dict[str, Any]:
     """What a run computes, for its checkpoints: another method, or another version of it, finds
-    none of them."""
+    none of them. So does the same run in another folder, which may be running too."""
     method = plan.method.make()
     return {
+        "folder": str(run.folder.absolute()),
         "problem": plan.problem.digest,
         "method": plan.method.name,
         "source": plan.method.source,
