@@ -25,6 +25,7 @@ class StudySweeper(BasicSweeper):
         from unlearn.errors import UserError
         from unlearn.programs.console import say
         from unlearn.programs.sweeps import Sweep
+        from unlearn.training import stopping
 
         assert self.hydra_context is not None
         assert self.config is not None and self.launcher is not None
@@ -58,6 +59,9 @@ class StudySweeper(BasicSweeper):
         except UserError as error:
             say(f"error: {error}")
             raise SystemExit(2) from None
+        except BaseException:
+            stopping.check()  # workers that were stopped too may be heard of first
+            raise
         status = sweep.close()
         for line in list(comparisons)[:NAMED]:
             say(f"to compare them: {line}")
