@@ -135,7 +135,7 @@ def judged(
     intervals: list[dict[str, Interval]] = []
     for name, u in zip("ab", rows, strict=True):
         drawn, of_extremes = (
-            numbers(r, u, draws.retrained(models), draws.unlearned(name, models))
+            numbers(r, u, draws.of("retrained", models), draws.of(name, models))
             for numbers, draws in ((population_numbers, usual), (extreme, fewer))
         )
         drawn |= {key: restated(values, models) for key, values in of_extremes.items()}

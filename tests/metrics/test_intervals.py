@@ -35,23 +35,23 @@ def normal(*shape, seed=0):
 
 @pytest.mark.parametrize("count", [4, 8, 10, 31, 64])
 def test_draws_are_a_part_of_the_models_without_duplicates(count):
-    draws = ModelDraws(20).retrained(count)
+    draws = ModelDraws(20).of("retrained", count)
     assert draws.shape == (20, kept(count)) and count / 2 < kept(count) < count
     assert all(len(set(row)) == len(row) and max(row) < count for row in draws.tolist())
 
 
 def test_draws_depend_on_seed_replicate_and_population_only():
     draws = ModelDraws(30, seed=1)
-    first = draws.unlearned("scrub", 16)
-    draws.unlearned("gisa", 16)
+    first = draws.of("scrub", 16)
+    draws.of("gisa", 16)
     state = torch.random.get_rng_state()
-    assert torch.equal(first, ModelDraws(30, seed=1).unlearned("scrub", 16))
-    assert torch.equal(first[:10], ModelDraws(10, seed=1).unlearned("scrub", 16))
+    assert torch.equal(first, ModelDraws(30, seed=1).of("scrub", 16))
+    assert torch.equal(first[:10], ModelDraws(10, seed=1).of("scrub", 16))
     assert torch.equal(state, torch.random.get_rng_state())
     for other in (
-        draws.unlearned("gisa", 16),
-        draws.retrained(16),
-        ModelDraws(30, seed=2).unlearned("scrub", 16),
+        draws.of("gisa", 16),
+        draws.of("retrained", 16),
+        ModelDraws(30, seed=2).of("scrub", 16),
     ):
         assert not torch.equal(first, other)
 
@@ -59,7 +59,7 @@ def test_draws_depend_on_seed_replicate_and_population_only():
 @pytest.mark.parametrize("count", [5, 8, 16, 64])
 def test_the_spread_of_a_mean_is_its_standard_error(count):
     values = normal(count)
-    draws = values[ModelDraws(4000).retrained(count)].mean(1)
+    draws = values[ModelDraws(4000).of("retrained", count)].mean(1)
     expected = float(values.std()) / math.sqrt(count)
     assert standard_deviation(draws, count) == pytest.approx(expected, rel=0.05)
 
@@ -67,7 +67,7 @@ def test_the_spread_of_a_mean_is_its_standard_error(count):
 @pytest.mark.parametrize("count", [4, 8, 16, 64, 200])
 def test_extremes_keep_fewer_models_and_settle_at_no_rate(count):
     few = kept_for_extremes(count)
-    assert ModelDraws(5, extremes=True).retrained(count).shape == (5, few) and few < count
+    assert ModelDraws(5, extremes=True).of("retrained", count).shape == (5, few) and few < count
     draws = torch.cat([normal(50), torch.tensor([math.inf])])
     found = restated(draws, count)
     expected = math.sqrt(count / (count - few)) * float(draws[:50].std())
@@ -86,7 +86,7 @@ def test_intervals_of_epsilon_hat_cover_where_it_is_large_and_where_it_is_small(
         for world in range(60):
             r, u = (normal(64, 40, seed=1000 * world + i) + i * shift for i in range(2))
             draws = ModelDraws(30, seed=world, extremes=True)
-            pair = draws.retrained(64), draws.unlearned("a", 64)
+            pair = draws.of("retrained", 64), draws.of("a", 64)
             drawn = epsilon_hat(side_by_side(r, pair[0]), side_by_side(u, pair[1]), None)
             medians = torch.tensor([median_epsilon(e) for e in drawn.view(30, -1)])
             values.append(median_epsilon(epsilon_hat(r, u, None)))
@@ -100,7 +100,7 @@ def test_intervals_of_epsilon_hat_cover_where_it_is_large_and_where_it_is_small(
 def test_replicates_side_by_side_are_those_one_by_one():
     retrained, unlearned = normal(2, 12, 10).unbind()
     draws = ModelDraws(7)
-    r, u = draws.retrained(12), draws.unlearned("a", 12)
+    r, u = draws.of("retrained", 12), draws.of("a", 12)
     together = u_lira(side_by_side(retrained, r), side_by_side(unlearned, u), None)
     apart = replicates(lambda i, j: u_lira(retrained[i], unlearned[j], None).accuracy, r, u)
     torch.testing.assert_close(together.per_example.view(7, 10).mean(1), apart)
@@ -159,7 +159,7 @@ def rows(worlds, models, shift=0.0, examples=20):
 
             everyone = torch.arange(models)
             numbers.append(metric(everyone, everyone))
-            drawn.append(replicates(metric, draws.retrained(models), draws.unlearned(name, models)))
+            drawn.append(replicates(metric, draws.of("retrained", models), draws.of(name, models)))
         found.append(difference_test(numbers[0], drawn[0], numbers[1], drawn[1], models).p_value)
     return torch.tensor(found)
 

@@ -175,3 +175,16 @@ def test_a_wrong_value_is_found():
     said = {**row, "differs": {"method.lr": {"ours": 0.3, "why": "w"}}}
     assert mistakes(said, {"method.lr": 0.3, "method.epochs": 5}) == []
     assert mistakes(said, {"method.lr": 0.1, "method.epochs": 5}), "a difference that is gone"
+
+
+def test_presets_quote_what_was_published():
+    """The rows of `published:` are the studies' own tables, none more and none less."""
+    results = yaml.safe_load((REFERENCE / "published_results.yaml").read_text())
+    for preset, printed in results.items():
+        config = yaml.safe_load((CONF / "experiment" / f"{preset}.yaml").read_text())
+        ours = {(r["method"], r["quantity"]): r["value"] for r in config["published"]["rows"]}
+        theirs = {(m, key): v for m, values in printed.items() for key, v in values.items()}
+        assert set(ours) == set(theirs), preset
+        for where, value in theirs.items():
+            percent = where[1].startswith("accuracy") and value > 1
+            assert ours[where] == pytest.approx(value / 100 if percent else value), (preset, where)

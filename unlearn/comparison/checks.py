@@ -31,6 +31,7 @@ INSIDE, OUTSIDE = "inside", "outside"
 SCALED_DOWN = "scaled down: not the published setting"
 LARGER = "larger: not the published setting"
 ANOTHER = "not comparable: another definition"
+STARTS = "not comparable: an original model for every run, the study has one for all"
 NAMED = 3  # differences that are named
 FEWEST_ORDERED = 3  # methods that make an order
 
@@ -130,6 +131,8 @@ def _check(preset: Preset, value: PublishedValue, row: Row) -> Check:
     count = f"{number.n} models of each kind, published with {value.models}"
     if other:
         verdict, why = ANOTHER, _few(other)
+    elif preset.published.starts == "one" and row.starts == "each" and row.kind == "method":
+        verdict, why = STARTS, ""
     elif preset.published.scaled_down:
         verdict, why = SCALED_DOWN, preset.published.scaled_down
     elif value.models not in (None, number.n):
@@ -185,9 +188,12 @@ def _order(checks: Sequence[Check], key: str, quantity: Quantity) -> str:
         c
         for c in checks
         if c.published.quantity == key
-        and c.verdict != ANOTHER
+        and c.verdict not in (ANOTHER, STARTS)
         and c.published.method not in (None, ORIGINAL, RETRAINED)
     ]
+    if ranked and ranked[0].published.models is not None:  # it does not compare across these
+        count = max({c.number.n for c in ranked}, key=[c.number.n for c in ranked].count)
+        ranked = [c for c in ranked if c.number.n == count]
     if len(ranked) < FEWEST_ORDERED:
         return ""
     pairs = [

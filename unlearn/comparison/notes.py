@@ -52,7 +52,7 @@ def notes_of(
             "constant or copied outputs can, and are flagged."
         )
     notes += _missing(evaluations, retrained, groups)
-    notes += _without_controls([g for g in groups if len(g) >= fewest], found, refused)
+    notes += _without_controls([g for g in groups if len(g) >= fewest], found, refused, fewest)
     fewer = [g for g in groups if fewest <= len(g) < half]
     if fewer:
         sizes = ", ".join(f"{g.label} {len(g)}" for g in fewer)
@@ -80,13 +80,16 @@ def notes_of(
     return notes
 
 
-def _without_controls(groups: Sequence[Group], found: Found, refused: str) -> list[str]:
+def _without_controls(
+    groups: Sequence[Group], found: Found, refused: str, fewest: float
+) -> list[str]:
     """Rows that show the total alone, and the command that makes their control runs."""
-    lacking = [g for g in groups if g.kind == "method" and g.label not in found.controls]
+    controls = {g.label: len(found.controls.get(g.label, ())) for g in groups}
+    lacking = [g for g in groups if g.kind == "method" and controls[g.label] < fewest]
     fewer = [
         f"{g.label} {len(found.controls[g.label])} of {len(g)}"
         for g in groups
-        if g.label in found.controls and len(found.controls[g.label]) < len(g)
+        if g.label in found.controls and fewest <= len(found.controls[g.label]) < len(g)
     ]
     notes = []
     if fewer:
@@ -95,11 +98,15 @@ def _without_controls(groups: Sequence[Group], found: Found, refused: str) -> li
             f"models, and compare with no other row: {', '.join(fewer)}."
         )
     if lacking:
-        labels = ", ".join(g.label for g in lacking)
+        labels = ", ".join(
+            g.label + (f" (it has {controls[g.label]})" if controls[g.label] else "")
+            for g in lacking
+        )
         notes.append(
             f"Total alone, without memory and shift: {refused}."
             if refused
-            else f"Total alone, without memory and shift, for lack of control runs: {labels}."
+            else f"Total alone, without memory and shift, for lack of {fewest:g} control runs: "
+            f"{labels}."
             f"{COMMAND}{lacking[0].more} seeds={len(lacking[0])} control=true"
         )
     return notes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from unlearn.errors import UserError
 
@@ -60,6 +60,8 @@ class Published:
         tolerance: where the tolerances come from, in words.
         rows: its numbers.
         scaled_down: what is smaller than in the study, where the preset is not its setting.
+        starts: `one` where all runs of the study start from one original model, whose numbers of
+            populations are others than those of runs from originals of their own; None = either.
 
     Raises:
         UserError: two rows for one number.
@@ -69,6 +71,7 @@ class Published:
     tolerance: str
     rows: list[PublishedValue]
     scaled_down: str | None = None
+    starts: Literal["one"] | None = None
 
     def __post_init__(self) -> None:
         seen = set()

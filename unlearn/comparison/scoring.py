@@ -227,7 +227,7 @@ def _replicates(
         return {}
     u, r = evaluation.reduced(unlearned, problem), evaluation.reduced(reference, problem)
     draws = resampling.draws(evaluation)
-    rows_u, rows_r = draws.unlearned(keys[0], count), draws.unlearned(keys[1], count)
+    rows_u, rows_r = draws.of(keys[0], count), draws.of(keys[1], count)
     found: dict[str, list[float]] = {}
     for one, other in zip(rows_u.tolist(), rows_r.tolist(), strict=True):
         for quantity, value in evaluation.resampled(u.take(one), r.take(other), problem).items():

@@ -80,7 +80,8 @@ def interval(
     elif math.isnan(deviation):
         note = "no interval: replicates are not finite"
     elif deviation == 0:
-        note = "no interval: the number is the same in every replicate"
+        others = " that is finite" if bool(draws.isinf().any()) else ""
+        note = f"no interval: the number is the same in every replicate{others}"
     if note:
         return Interval(estimate, math.nan, math.nan, level, "models", len(draws), note)
     half = float(student.ppf((1 + level) / 2, n - 1)) * deviation

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from unlearn.comparison.memory import MEMORY, SHIFT
 from unlearn.comparison.result import ComparisonReport, Number
 from unlearn.evals.base import Quantity
-from unlearn.report.numbers import heading, level_text
+from unlearn.report.numbers import Section, heading, level_text, models_of
 from unlearn.report.style import figure_of, has, legend_below, legend_text, scaled, styled
 
 FORGETTING = ("forgetting_quality/score", "epsilon_hat/median", "u_lira/accuracy", "klom/mean")
@@ -83,12 +83,12 @@ def memory_and_shift(report: ComparisonReport) -> Figure | None:
             color=colour,
             capsize=3,
             markersize=7,
-            label=legend_text(row),
+            label=legend_text(row, models_of(row, Section("", "memory", [up, across]))),
         )
     shown = [row.label for row, _, _ in rows]
     for row in report.rows:
         if row.kind == "method" and row.label not in shown:
-            axes.plot([], [], " ", label=f"{row.label}: no control runs")
+            axes.plot([], [], " ", label=f"{row.label}: {row.controls or 'no'} control runs")
     axes.set_xlabel(f"shift: {heading(quantity, arrow=False)}, control against retrained models")
     axes.set_ylabel(f"memory: {heading(quantity, arrow=False)},\nunlearned against control models")
     axes.margins(0.12)

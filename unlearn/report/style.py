@@ -49,9 +49,15 @@ def styled(report: ComparisonReport) -> list[tuple[Row, str, str]]:
     return styled
 
 
-def legend_text(row: Row) -> str:
-    """Name of a row with its number of models, in short lines; a dagger where it is flagged."""
-    words = f"{row.label}{DAGGER if row.flags else ''} (n={row.models or len(row.runs)})"
+def legend_text(row: Row, models: str = "") -> str:
+    """Name of a row with its number of models, in short lines; a dagger where it is flagged.
+
+    Args:
+        row: of the comparison.
+        models: of what is drawn, where that is not the row's number of models.
+    """
+    count = models or row.models or len(row.runs)
+    words = f"{row.label}{DAGGER if row.flags else ''} (n={count})"
     return "\n".join(wrap(words, LEGEND, subsequent_indent="  "))
 
 
