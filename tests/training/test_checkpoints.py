@@ -22,7 +22,7 @@ from unlearn.recipes.recipe import Augmentations
 from unlearn.storage.checkpoints import CheckpointFolder
 from unlearn.training.bank import fit_bank
 from unlearn.training.checkpoints import Kept, NotKept, pack, unpack
-from unlearn.training.fit import Costs, fit
+from unlearn.training.fit import Aside, Costs, fit
 from unlearn.training.reference_training import ReferenceTraining
 from unlearn.training.trainer import TrainerSettings
 
@@ -67,7 +67,8 @@ class InMemory:
 
     def save(self, kept: Kept) -> None:
         self.saved += 1
-        tensors = {name: t.detach().clone() for name, t in kept[0].items()}
+        # Files have one order of memory, whatever the tensors' own.
+        tensors = {name: t.detach().clone().contiguous() for name, t in kept[0].items()}
         self.kept = tensors, json.dumps(kept[1])
 
     def remove(self) -> None:
@@ -169,6 +170,68 @@ def test_a_stack_goes_on_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> No
         for seed, state in states().items():
             for key, value in state.items():
                 assert torch.equal(value, alone[seed][key]), (at, seed, key)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_files_keep_the_order_of_memory(precision: Any, tmp_path: Path) -> None:
+    """Fused optimizers read parameters and state side by side, as they lie there."""
+    settings = TrainerSettings(accelerator="cpu", channels_last=True, precision=precision)
+    problem = bank_problem()
+
+    def train(place: Any, *kill: Kill) -> dict[str, Tensor]:
+        method = ReferenceTraining("mixed")
+        view, net = problem.view(("retain", "forget")), problem.fresh_network(1)
+        fit(method, net, view, seed=1, settings=settings, callbacks=list(kill), place=place)
+        return dict(method.net.state_dict())
+
+    alone = train(None)
+    with pytest.raises(Cut):
+        train(CheckpointFolder(tmp_path, {}, settings.device, 0.0), Kill(20))
+    again = CheckpointFolder(tmp_path, {}, settings.device, 0.0)
+    assert again.load() is not None
+    for key, value in train(again).items():
+        assert torch.equal(value, alone[key]), key
+
+
+class Remembering(ReferenceTraining):
+    """Has state that no checkpoint holds."""
+
+    def __init__(self) -> None:
+        super().__init__("mixed")
+        self.history = {"loss": torch.zeros(())}
+
+    def loss(self, batch: Any) -> Tensor:
+        loss = super().loss(batch)
+        self.history["loss"] = 0.9 * self.history["loss"] + loss.detach()
+        return loss + 0.1 * self.history["loss"]
+
+
+def test_state_that_is_not_held_is_not_kept_wrongly(caplog: pytest.LogCaptureFixture) -> None:
+    problem, place = bank_problem(), InMemory()
+    view, net = problem.view(("retain", "forget")), problem.fresh_network(1)
+    fit(Remembering(), net, view, seed=1, settings=CPU, place=place)
+    assert place.saved == 1, "the one before anything had changed"
+    assert "Remembering.history changes in training" in caplog.text
+
+
+class Watching(Aside):
+    """Says that every epoch was watched for a thousand seconds."""
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self.seconds += 1000.0
+
+
+def test_watching_is_no_cost_of_any_start() -> None:
+    problem, place = bank_problem(), InMemory()
+
+    def seconds(*kill: Kill) -> float:
+        view, net = problem.view(("retain", "forget")), problem.fresh_network(1)
+        watching, made = [Watching(), *kill], ReferenceTraining("mixed")
+        return fit(made, net, view, seed=1, settings=CPU, callbacks=watching, place=place).seconds
+
+    with pytest.raises(Cut):
+        seconds(Kill(30))  # in the second of two epochs
+    assert -2000 < seconds() < -1500
 
 
 def test_short_trainings_keep_nothing_and_no_pickle_is_written(tmp_path: Path) -> None:

@@ -7,19 +7,29 @@ from typing import Any
 
 import torch
 
+from unlearn.files.folders import clean, drop, place
 from unlearn.problem import canonical_digest
-from unlearn.storage.folders import DamagedEntry, read_document, read_tensors, write_folder
+from unlearn.storage.folders import (
+    DamagedEntry,
+    cannot_write,
+    read_document,
+    read_tensors,
+    write_folder,
+)
+from unlearn.storage.making import versions
 from unlearn.storage.store import Store
 from unlearn.training.checkpoints import Kept
 from unlearn.training.fit import device_name
 from unlearn.training.trainer import TrainerSettings
 
+FORMAT = 2  # of what is kept; others are not found
+
 
 class CheckpointFolder:
     """The checkpoints of one training: `store/.checkpoints/<hash of what is trained>/<number>`.
 
-    A training that is changed in any way has another hash, and finds none. The whole folder may be
-    deleted at any time; trainings then begin anew.
+    A training that is changed in any way has another hash, and finds none. Abandoned ones stay; the
+    whole folder may be deleted at any time, and trainings then begin anew.
 
     Args:
         root: folder of the store.
@@ -32,7 +42,11 @@ class CheckpointFolder:
     def __init__(
         self, root: Path, description: Mapping[str, Any], device: torch.device, minutes: float
     ):
-        made_by = {"torch": torch.__version__, "device": device_name(device)}
+        made_by = {
+            "format": FORMAT,
+            "device": device_name(device),
+            **{name: versions()[name] for name in ("torch", "unlearn-images")},
+        }
         code = canonical_digest({**description, **made_by})[:16]
         self.folder, self.minutes = root / ".checkpoints" / code, minutes
 
@@ -52,21 +66,28 @@ class CheckpointFolder:
         Raises:
             UserError: it cannot be written.
         """
-        number = max(self._numbers(), default=0) + 1
+        earlier = self._numbers()
         tensors, document = kept
-        write_folder(self.folder / str(number), {"state": tensors}, {"state": document})
-        for other in self.folder.iterdir():
-            if other.name != str(number):
-                shutil.rmtree(other, ignore_errors=True)
+        target = self.folder / str(max(earlier, default=0) + 1)
+        try:
+            aside = write_folder(target, {"state": tensors}, {"state": document})
+            if not place(aside, target):  # another process, without locks, is at the same training
+                drop(aside)
+            clean(self.folder)
+        except OSError as error:
+            raise cannot_write(target, error) from error
+        for number in earlier:
+            shutil.rmtree(self.folder / str(number), ignore_errors=True)
 
     def remove(self) -> None:
         """The training has reached its end."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _numbers(self) -> list[int]:
-        if not self.folder.is_dir():
+        try:
+            return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+        except FileNotFoundError:
             return []
-        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
 
 
 def checkpoints_of(
@@ -81,5 +102,12 @@ def checkpoints_of(
     """
     if settings.checkpoint_minutes is None:
         return None
-    how = {"trained": trained, "precision": settings.precision}
+    how = {
+        "trained": trained,
+        "precision": settings.precision,
+        # These change the bits of a training, though not what is trained.
+        "channels_last": settings.channels_last,
+        "compile": settings.compile,
+        "resident_gb": settings.resident_gb,
+    }
     return CheckpointFolder(store.root, how, settings.device, settings.checkpoint_minutes)

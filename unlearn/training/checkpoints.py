@@ -8,12 +8,15 @@ is drawn again from the generators as they were when it began, up to where it wa
 All of it is tensors and JSON; nothing is pickled.
 """
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+from lightning import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -25,6 +28,7 @@ from unlearn.training import stopping
 log = logging.getLogger(__name__)
 
 Kept = tuple[dict[str, Tensor], Any]
+STOPPED = 10.0  # seconds
 
 
 class Place(Protocol):
@@ -83,44 +87,55 @@ class Checkpoints:
 
     Args:
         place: where checkpoints lie, None = none are kept.
+        methods: that are kept, after their start.
+
+    Attributes:
+        saving: seconds that went into keeping them.
     """
 
-    def __init__(self, place: Place | None):
-        self.place = place
+    def __init__(self, place: Place | None, methods: Sequence[UnlearningMethod]):
+        self.place, self.methods = place, methods
         self.begin = self.last = time.monotonic()
+        self.saving = 0.0
+        self._unheld = [] if place is None else [unheld(method) for method in methods]
 
     def load(self) -> Kept | None:
         """What was kept of a training that did not reach its end."""
         return None if self.place is None else self.place.load()
 
     def look(self, capture: Callable[[], Kept]) -> bool:
-        """Between two steps: keep a checkpoint where one is due, or where the training ends here
-        and has lasted as long.
+        """Between two steps: keep a checkpoint where one is due, or where the training is asked to
+        end here and has lasted as long, or ten seconds: who is stopped again and again gets on.
 
         Returns:
             Whether to stop.
         """
         stop = stopping.asked()
         if self.place is not None:
-            since = self.begin if stop else self.last
-            if time.monotonic() - since >= 60 * self.place.minutes:
+            due = 60 * self.place.minutes
+            since, due = (self.begin, min(due, STOPPED)) if stop else (self.last, due)
+            if time.monotonic() - since >= due:
                 self._save(capture)
         return stop
 
     def _save(self, capture: Callable[[], Kept]) -> None:
         assert self.place is not None
+        begin = time.monotonic()
         try:
-            kept = capture()
+            for method, before in zip(self.methods, self._unheld, strict=True):
+                if changed := [k for k, v in unheld(method).items() if before.get(k, v) != v]:
+                    raise NotKept(
+                        f"{type(method).__name__}.{changed[0]} changes in training and is neither "
+                        "a module, a tensor nor a plain number, or its name begins with _"
+                    )
+            self.place.save(capture())
         except NotKept as error:
             log.warning("no checkpoints of this training: %s", error)
             self.place = None
-            return
-        try:
-            self.place.save(kept)
-        except UserError as error:
-            log.warning("no checkpoints of this training: %s", error)
-            self.place = None
+        except UserError as error:  # a disk that is full may have room the next time
+            log.warning("no checkpoint now: %s", error)
         self.last = time.monotonic()
+        self.saving += self.last - begin
 
 
 class NotKept(Exception):
@@ -184,6 +199,28 @@ def attributes(method: UnlearningMethod) -> dict[str, Any]:
     }
 
 
+def unheld(method: UnlearningMethod) -> dict[str, str]:
+    """Hashes of a method's own state that `attributes` leaves out, so that it is seen to change:
+    tensors and plain values in names that begin with _, in lists, tuples and mappings."""
+    held = {id(tensor) for tensor in (*method.parameters(), *method.buffers())}
+    left_out = {*vars(LightningModule()), *attributes(method)}
+    found = {}
+    for name, value in vars(method).items():
+        if name in left_out or callable(value):
+            continue
+        try:
+            tensors, document = pack(value)
+        except NotKept:
+            continue
+        if not any(id(tensor) in held for tensor in tensors.values()):
+            summed = hashlib.sha256(json.dumps(document).encode())
+            for tensor in tensors.values():
+                data = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+                summed.update(data.numpy().tobytes())
+            found[name] = summed.hexdigest()
+    return found
+
+
 def set_attributes(method: UnlearningMethod, values: Mapping[str, Any]) -> None:
     """Inverse of `attributes`."""
     for name, value in values.items():
@@ -203,7 +240,9 @@ def pack(value: Any) -> Kept:
         if isinstance(value, Tensor):
             name = str(len(tensors))
             tensors[name] = value
-            return {"tensor": name}
+            # Fused optimizers read their state in the order of memory, and files have one order.
+            strides = list(torch.empty_like(value, device="meta").stride())
+            return {"tensor": [name, strides]}
         if value is None or isinstance(value, bool | int | float | str):
             return {"value": value}
         if isinstance(value, Mapping):
@@ -223,7 +262,9 @@ def unpack(kept: Kept) -> Any:
     def unpacked(node: Mapping[str, Any]) -> Any:
         ((kind, value),) = node.items()
         if kind == "tensor":
-            return tensors[value]
+            name, strides = value
+            tensor = tensors[name]
+            return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
         if kind == "items":
             return {unpacked(key): unpacked(item) for key, item in value}
         if kind in ("list", "tuple"):

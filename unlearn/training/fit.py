@@ -150,7 +150,9 @@ def fit(
     epochs = method.total_epochs()
     steps = StepCounter()
     # Several processes do not agree yet on a step to keep.
-    resuming = Resuming(method, place if processes.size() == 1 else None, steps, begin)
+    kept = place if processes.size() == 1 else None
+    watching = [c for c in callbacks or [] if isinstance(c, Aside)]
+    resuming = Resuming(method, kept, steps, begin, lambda: sum(c.seconds for c in watching))
     trainer = settings.build(
         epochs, [OwnSignals(), FiniteLoss(), steps, *(callbacks or [])], logger
     )
@@ -168,10 +170,9 @@ def fit(
     synchronize(device)
     method.to(device)  # Lightning's teardown moves the module to the CPU
     method.net.eval()
-    aside = sum(c.seconds for c in callbacks or [] if isinstance(c, Aside))
     works = epochs > 0 or type(method).prepare is not UnlearningMethod.prepare
     return Costs(
-        seconds=resuming.seconds() - aside if works else 0.0,
+        seconds=resuming.seconds() if works else 0.0,
         prepare_seconds=prepared - begin if works else 0.0,
         steps=method.steps_done,
         examples_read=data.examples_read,

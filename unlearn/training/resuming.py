@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lightning import Trainer
@@ -35,6 +36,7 @@ class Resuming:
         place: where checkpoints lie, None = none are kept.
         steps: counts the run's operations.
         begin: when the run began, by `time.perf_counter`.
+        aside: seconds that went into watching it.
 
     Attributes:
         earlier: seconds that the run took before it was stopped.
@@ -42,11 +44,16 @@ class Resuming:
     """
 
     def __init__(
-        self, method: UnlearningMethod, place: Place | None, steps: StepCounter, begin: float
+        self,
+        method: UnlearningMethod,
+        place: Place | None,
+        steps: StepCounter,
+        begin: float,
+        aside: Callable[[], float] = lambda: 0.0,
     ):
-        self.method, self.steps = method, steps
+        self.method, self.steps, self.aside = method, steps, aside
         self.begin, self.earlier = begin, 0.0
-        self.checkpoints = Checkpoints(place)
+        self.checkpoints = Checkpoints(place, [method])
         self.generators = Generators([method], method.device)
         self._left: dict[str, Any] = {}
         method.passed = self._passed
@@ -88,8 +95,9 @@ class Resuming:
         return made
 
     def seconds(self) -> float:
-        """That the run took so far, in all its starts."""
-        return self.earlier + time.perf_counter() - self.begin
+        """That the run took so far, in all its starts, without watching it and keeping it."""
+        now = time.perf_counter() - self.begin
+        return self.earlier + now - self.aside() - self.checkpoints.saving
 
     def _passed(self, loader: Any) -> Pass:
         left, self._left = self._left, {}

@@ -45,7 +45,7 @@ class KeptStack:
     def __init__(self, methods: Sequence[UnlearningMethod], place: Place | None):
         self.methods, self.begin = methods, time.perf_counter()
         self.generators = Generators(methods, methods[0].device)
-        self.checkpoints = Checkpoints(place)
+        self.checkpoints = Checkpoints(place, methods)
         kept = self.checkpoints.load()
         self._saved: dict[str, Any] = {} if kept is None else unpack(kept)
         self.phase = self._saved.get("phase", 0)
@@ -94,7 +94,10 @@ class KeptStack:
                         {"attributes": attributes(m), "examples_read": m.data.examples_read}
                         for m in self.methods
                     ],
-                    "seconds": self.earlier + time.perf_counter() - self.begin,
+                    "seconds": self.earlier
+                    + time.perf_counter()
+                    - self.begin
+                    - self.checkpoints.saving,
                 }
             )
 
