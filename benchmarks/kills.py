@@ -114,7 +114,7 @@ def shaken(
         running = begin(WORK[name], home)
         until_work(running)
         time.sleep(moments.uniform(0.0, seconds / 2))  # machines get faster, too
-        kept = bool(list(home.glob("store/.checkpoints/*/*")))
+        kept = bool(list(home.glob("store/.checkpoints/*/[0-9]*")))
         one = moments.choice(SIGNALS)
         if running.poll() is None:
             # Ctrl-C reaches all processes of a terminal; the others the one that was started.
@@ -125,10 +125,10 @@ def shaken(
         else:
             signals["ended before"] += 1
             break
-        gone_on += kept or bool(list(home.glob("store/.checkpoints/*/*")))
+        gone_on += kept or bool(list(home.glob("store/.checkpoints/*/[0-9]*")))
     last = begin(WORK[name], home)
     last.wait()
-    found = digests(home)
+    found, left = digests(home), len(list(home.glob("store/.checkpoints/*/*")))
     shutil.rmtree(home, ignore_errors=True)
     return {
         "work": name,
@@ -137,7 +137,7 @@ def shaken(
         "went on from a checkpoint": gone_on,
         "wrong status": wrong,
         "last status": last.returncode,
-        "left over": len(list(home.glob("store/.checkpoints/*"))),
+        "left over": left,
         "bit-equal": last.returncode == 0 and found == wanted,
     }
 
