@@ -185,14 +185,14 @@ def test_runs_of_another_making_are_told(home, capfd, monkeypatch):
 
 
 def test_a_comparison_of_mixed_sources_and_versions_says_so(home, capfd, caplog, monkeypatch):
-    from unlearn.programs import documents, plan
+    from unlearn.programs import documents, method_choice
 
     words = ("overwrite=true", "seeds=null", "seed=2")
     report, _ = compared(home, caplog, capfd)
     assert "made differently" not in (Path(report["report"]) / "results.md").read_text()
     now = dict(making.versions())
     monkeypatch.setattr(documents, "versions", lambda: {**now, "torch": "99.0"})
-    monkeypatch.setattr(plan, "source_digest", lambda kind: "f" * 16)
+    monkeypatch.setattr(method_choice, "source_digest", lambda kind: "f" * 16)
     unlearn(compose_job(*RUN, *words, home=home))
     report, _ = compared(home, caplog, capfd)
     text = (Path(report["report"]) / "results.md").read_text()
