@@ -136,13 +136,13 @@ def test_two_sweeps_share_references_and_train_them_once(cluster, home, tmp_path
 
 def test_a_training_longer_than_its_time_limit_goes_on_to_the_same_bits(cluster, home, tmp_path):
     """One undisturbed run here, and one on the cluster that is asked to stop and requeued."""
-    long = ("method=finetune", "method.epochs=3000", "seed=9")
+    long = ("method=finetune", "method.epochs=4000", "seed=9")
     checkpoints = "trainer.checkpoint_minutes=0.02"
     alone = [sys.executable, str(ROOT / "unlearn.py"), *QUICK, *long, "logger=none", checkpoints]
     alone.append(f"paths.runs={tmp_path}")
     calm = subprocess.Popen(alone, cwd=home, env=cluster, stderr=subprocess.PIPE, text=True)
     # SLURM may give notice up to a minute before it is due.
-    limits = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=20")
+    limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=20")
     again = "hydra.launcher.max_num_timeout=50"
     running = sweep(cluster, home, *long, checkpoints, *limits, again)
     restarts = 0
