@@ -82,8 +82,10 @@ class PatientSlurmLauncher(SlurmLauncher):
 
     def _refused(self, jobs: Sequence[Sequence[str]], first: int) -> dict[int, str]:
         """Jobs whose method is not made for their problem, by number, and why. Jobs with other
-        mistakes are submitted, and say so themselves."""
+        mistakes, or whose plan cannot be made on this machine, are submitted and say so themselves.
+        """
         from unlearn.errors import UnsupportedProblem, UserError
+        from unlearn.programs.console import say_once
         from unlearn.programs.job import Job
         from unlearn.programs.plan import plan_unlearning
 
@@ -100,6 +102,9 @@ class PatientSlurmLauncher(SlurmLauncher):
                 found[number] = str(error)
             except UserError:
                 continue
+            except Exception as error:  # such as what this machine lacks and the nodes have
+                why = f"{type(error).__name__}: {error}".splitlines()[0]
+                say_once(f"jobs are submitted without a look at their plan here ({why})")
         return found
 
 

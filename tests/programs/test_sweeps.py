@@ -215,3 +215,20 @@ def test_refused_methods_are_found_before_they_are_submitted(searching, tmp_path
     jobs = [[f"method={name}", f"paths.store={tmp_path}"] for name in ("unsir", "ssd")]
     assert list(launcher._refused(jobs, 7)) == [7]
     assert "forget sets of kind class" in launcher._refused(jobs, 7)[7]
+
+
+def test_a_plan_that_the_login_node_cannot_make_does_not_stop_the_submission(
+    searching, monkeypatch, capsys
+):
+    loader = ConfigLoaderImpl(create_config_search_path(f"file://{ROOT / 'conf'}"))
+    launcher = PatientSlurmLauncher()
+    launcher.config = loader.load_configuration("unlearn", [], RunMode.MULTIRUN)
+    launcher.hydra_context = HydraContext(config_loader=loader, callbacks=Callbacks())
+
+    def fails(job):
+        raise OSError("no such driver here\nand more")
+
+    monkeypatch.setattr("unlearn.programs.plan.plan_unlearning", fails)
+    assert launcher._refused([["method=ssd"], ["method=unsir"]], 0) == {}
+    told = capsys.readouterr().err
+    assert told.count("no such driver here") == told.count("\n") == 1

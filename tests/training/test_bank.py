@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,6 +29,7 @@ from unlearn.problem import UnlearningProblem
 from unlearn.recipes.recipe import Recipe
 from unlearn.recipes.schedules import one_cycle
 from unlearn.training import bank as ensemble
+from unlearn.training import stopping
 from unlearn.training.fit import Costs, fit
 from unlearn.training.reference_training import ReferenceTraining
 from unlearn.training.stacking.merged_channels import MergedChannels
@@ -253,6 +255,31 @@ def test_optimizers_that_mix_entries_are_not_stacked() -> None:
         lambda: OwnOptimizer(lr=0.1, weight_decay=0, epochs=1, batch_size=8), SEEDS, at_once=3
     )
     assert "Mixing" in said[0]
+
+
+def test_who_wants_to_stop_waits_until_all_members_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SIGTERM comes while the first is kept."""
+    monkeypatch.setattr(stopping._Asked, "error", None)
+    terminate = stopping._handler(stopping.Terminated)
+    given, kept = problem(), []
+
+    def finished(seed: int, *_: Any) -> None:
+        if not kept:
+            terminate(signal.SIGTERM, None)
+        kept.append(seed)
+
+    with pytest.raises(stopping.Terminated):
+        ensemble.fit_bank(
+            lambda seed: (gisa(), given.fresh_network(seed), given.view(("retain", "forget"))),
+            [3, 1, 5],
+            settings=CPU,
+            at_once=3,
+            finished=finished,
+            all_finished=lambda seeds: pytest.fail("went on"),
+        )
+    assert sorted(kept) == [1, 3, 5]
 
 
 def test_memory_running_out_halves_the_number(monkeypatch: pytest.MonkeyPatch) -> None:

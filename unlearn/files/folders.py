@@ -3,7 +3,8 @@
 A folder is written aside, flushed to the disk and renamed into place. What lies aside is called
 `.<name>.<word>.<who>`: `writing` is unfinished; `new` is whole and about to take its place, `old`
 has made room for it; `damaged` was found so. `who` is the process that wrote it: what lies aside
-is touched by others when that process is dead, or after a day.
+is touched by others when that process is dead, or after a day. Locks may reach no further than one
+machine: nothing that another has just written is removed because a lock is held.
 """
 
 import errno
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 STALE_SECONDS = 24 * 3600.0
+SPARED_SECONDS = 15 * 60.0
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 NO_SUCH = (errno.ENOENT, errno.ENOTDIR)
 
@@ -138,6 +140,8 @@ def replace(aside: Path, folder: Path, ours: Ours) -> None:
         except OSError as error:
             if error.errno in TAKEN:  # another process placed its own meanwhile
                 continue
+            if error.errno == errno.ENOENT and is_folder(folder):
+                break  # another machine took this process for dead and placed it
             raise
         break
     flush_folder(folder.parent)
@@ -152,8 +156,9 @@ def heal(folder: Path, ours: Ours, alone: bool = False) -> None:
     Args:
         folder: may be there or not.
         ours: tells which files of a folder may be removed.
-        alone: no other process writes this folder now, dead or alive; else what a living process
-            of this or another machine left lies for a day.
+        alone: its lock is held, so that no other process of this machine writes this folder now;
+            what another machine left may still be written, and lies for a quarter of an hour. Else
+            what a living process of this or another machine left lies for a day.
     """
     left = [path for path in _beside(folder) if alone or _is_stale(path)]
     for word in ("new", "old"):
@@ -162,6 +167,8 @@ def heal(folder: Path, ours: Ours, alone: bool = False) -> None:
                 with suppress(OSError):  # another process heals it too, or it is not ours to move
                     path.rename(folder)
     for path in left:
+        if _may_be_written_elsewhere(path):
+            continue
         match _word(path):
             case "writing":
                 shutil.rmtree(path, ignore_errors=True)
@@ -244,18 +251,33 @@ def _word(path: Path) -> str:
     return found["word"] if found else ""
 
 
+def _who(path: Path) -> re.Match[str] | None:
+    found = ASIDE.fullmatch(path.name)
+    return WHO.fullmatch(found["who"]) if found else None
+
+
+def _may_be_written_elsewhere(path: Path) -> bool:
+    """Whether another machine wrote this, and not long ago."""
+    who = _who(path)
+    return who is not None and who["machine"] != _machine() and _age(path) <= SPARED_SECONDS
+
+
 def _is_stale(path: Path) -> bool:
     """Whether the process that wrote this is dead, or must be by now."""
-    found = ASIDE.fullmatch(path.name)
-    who = WHO.fullmatch(found["who"]) if found else None
+    who = _who(path)
     if who is None:
         return False
     if who["machine"] == _machine() and not _lives(int(who["process"])):
         return True
+    return _age(path) > STALE_SECONDS
+
+
+def _age(path: Path) -> float:
+    """Seconds since this was written to or renamed, 0 where it is gone."""
     try:
-        return time.time() - path.stat().st_ctime > STALE_SECONDS
+        return time.time() - path.stat().st_ctime
     except OSError:
-        return False
+        return 0.0
 
 
 def _lives(process: int) -> bool:

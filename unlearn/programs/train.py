@@ -1,6 +1,6 @@
 """What `train.py` does: reference models that the store lacks."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from lightning import Callback
@@ -13,7 +13,6 @@ from unlearn.programs.plan import TrainPlan, plan_training
 from unlearn.storage.making import versions
 from unlearn.tracking.base import RunInfo, RunLogger
 from unlearn.tracking.learning import LearningCurve
-from unlearn.training.fit import Costs
 from unlearn.training.processes import is_first
 
 
@@ -63,7 +62,7 @@ class TrainingLog:
             return watching
         return [*watching, LearningCurve(self.plan.references.problem, self.logger.learned)]
 
-    def stored(self, seed: int, costs: Costs) -> None:
+    def stored(self, seed: int) -> None:
         """A model lies in the store."""
         references, role = self.plan.references, self.plan.role
         problem, outputs = references.problem, references.outputs(role, seed)
@@ -74,7 +73,7 @@ class TrainingLog:
         document = {
             "problem": {"name": problem.name, "digest": problem.digest},
             "metrics": {f"accuracy/{split}": value for split, value in found.items()},
-            "costs": asdict(costs),
+            "costs": dict(references.costs(role, seed)),
             "versions": versions(),
         }
         quantities = {f"accuracy/{k}": q for k, q in accuracy.described(problem).items()}

@@ -1,7 +1,6 @@
 """Original and retrained models of a problem: from the store, or trained and stored."""
 
 import copy
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -25,8 +24,6 @@ from unlearn.training.fit import Costs
 from unlearn.training.processes import agree
 from unlearn.training.reference_training import ReferenceTraining
 from unlearn.training.trainer import TrainerSettings
-
-log = logging.getLogger(__name__)
 
 Role = Literal["original", "retrained"]
 TRAINS_ON = {"original": "mixed", "retrained": "retain"}
@@ -157,7 +154,7 @@ class References:
         at_once: int | None = None,
         members: int | None = None,
         watchers: Callable[[int], list[Callback]] = lambda seed: [],
-        stored: Callable[[int, Costs], Any] = lambda seed, costs: None,
+        stored: Callable[[int], Any] = lambda seed: None,
     ) -> list[int]:
         """Train the members of a bank that the store lacks; each is stored as soon as it is done.
 
@@ -166,7 +163,7 @@ class References:
             seeds: that must be there afterwards.
             at_once, members: see `fit_bank`.
             watchers: more callbacks of a model that is trained on its own, by seed.
-            stored: called with seed and costs when a model lies in the store.
+            stored: called with the seed of a model that lies in the store, its lock released.
 
         Returns:
             Seeds that were trained.
@@ -175,13 +172,11 @@ class References:
         if members > 1:
             self._banks[role] = (at_once, members)
         absent = agree([seed for seed in seeds if not self.has(role, seed)])
-        if role in self.given:
+        if role in self.given or not absent:
             for seed in absent:
                 self.model(role, seed)
-        if not absent or role in self.given:
             return []
         self.require({role: absent})
-
         offset = drawing_seed(role, 0)
 
         def make(drawn: int) -> tuple[UnlearningMethod, nn.Module, ProblemView]:
@@ -190,13 +185,19 @@ class References:
 
         def finished(drawn: int, training: UnlearningMethod, costs: Costs) -> None:
             self.store.publish(self.address(role, drawn - offset), _made(training, costs))
-            agree(None)  # the others wait until it is there
-            stored(drawn - offset, costs)
+
+        def all_finished(drawn: Sequence[int]) -> None:
+            agree(None)  # the others wait until they are there
+            for number in drawn:  # who computes their outputs meanwhile may wait for them
+                held[number - offset].close()
+            for number in drawn:
+                stored(number - offset)
 
         with ExitStack() as locks:
             # Others may want the same models: all lock in one order, and look again when they may.
-            for seed in sorted(absent):
-                locks.enter_context(self.store.lock(self.address(role, seed)))
+            held = {seed: locks.enter_context(ExitStack()) for seed in sorted(absent)}
+            for seed, its in held.items():
+                its.enter_context(self.store.lock(self.address(role, seed)))
             absent = agree([seed for seed in absent if not self.has(role, seed)])
             fit_bank(
                 make,
@@ -205,6 +206,7 @@ class References:
                 members=members,
                 at_once=at_once,
                 finished=finished,
+                all_finished=all_finished,
                 callbacks=lambda drawn: [
                     *self.watch(self._announce(role, drawn - offset)),
                     *watchers(drawn - offset),

@@ -33,7 +33,8 @@ class RunInfo:
 
 
 class RunLogger:
-    """Logs nothing; what other loggers do, they do in these places.
+    """Logs nothing; what other loggers do, they do in these places. Whatever goes wrong there is a
+    warning, never an error: no run ends for what is logged of it.
 
     A run that is trained on its own is `started`, one of a bank only `finished`.
     """

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 # A fresh method, a network it may change, and its own view of the problem.
 Member = tuple[UnlearningMethod, nn.Module, ProblemView]
 Finished = Callable[[int, UnlearningMethod, Costs], None]
+AllFinished = Callable[[Sequence[int]], None]
 Places = Callable[[Sequence[int | None]], Place | None]
 
 
@@ -38,6 +39,7 @@ def fit_bank(
     members: int | None = None,
     at_once: int | None = None,
     finished: Finished,
+    all_finished: AllFinished = lambda seeds: None,
     callbacks: Callable[[int], list[Callback]] | None = None,
     places: Places = lambda stack: None,
 ) -> None:
@@ -62,7 +64,9 @@ def fit_bank(
             all. The only member of a bank runs on its own.
         at_once: members of a stack; 1 = one after another, None = see `stack_width`. Halved when
             memory runs out.
-        finished: called with the seed, the method and its costs as soon as a member is done.
+        finished: called with the seed, the method and its costs as soon as a member is done, to
+            keep it; an error there loses the members of its stack that are not kept yet.
+        all_finished: called with the seeds that were trained together after `finished` of each.
         callbacks: Lightning callbacks of a member that runs on its own.
         places: from the seeds that are trained together, None where a slot is left, to where their
             checkpoints lie; None = none are kept.
@@ -99,7 +103,8 @@ def fit_bank(
                 width //= 2
                 say(f"out of memory: going on with {width} at once, which may round otherwise")
                 continue
-        done = {seed for stack in wave for seed in stack}
+        done = [seed for stack in wave for seed in stack if seed is not None]
+        all_finished(done)
         waiting = [seed for seed in waiting if seed not in done]
         say(f"{len(seeds) - len(waiting)} of {len(seeds)} done, {width} at once")
 
@@ -164,7 +169,8 @@ def _together(
         [next(s for s in stack if s is not None) if seed is None else seed for seed in stack]
         for stack in stacks
     ]
-    with _threads(1 if device.type == "cpu" else torch.get_num_threads()):
+    threads = 1 if device.type == "cpu" else torch.get_num_threads()
+    with _threads(threads):
         for drawn in filled:
             methods.append([])
             for seed in drawn:
@@ -174,30 +180,33 @@ def _together(
                 start(method, net, view, seed, settings)
                 methods[-1].append(method)
                 prepare_seconds[seed] = time.perf_counter() - prepared
-        earlier = _train_side_by_side(methods, filled, settings, kept)
-    synchronize(device)
-    members = [
-        (seed, method)
-        for stack, trained in zip(stacks, methods, strict=True)
-        for seed, method in zip(stack, trained, strict=True)
-        if seed is not None
-    ]
-    seconds = (earlier + time.perf_counter() - begin) / len(members)
-    for seed, method in members:
-        costs = Costs(
-            seconds=seconds,
-            prepare_seconds=min(prepare_seconds[seed], seconds),
-            steps=method.steps_done,
-            examples_read=method.data.examples_read,
-            operations=operations,
-            peak_memory=peak_memory(device),
-            trained_at_once=len(stacks[0]),
-            device=device_name(device),
-        )
-        finished(seed, method, costs)
-    for place in kept:
-        if place is not None:
-            place.remove()
+    # Who wants to stop this waits for the next step, or once all are trained until all are kept.
+    with stopping.at_steps():
+        with _threads(threads):
+            earlier = _train_side_by_side(methods, filled, settings, kept)
+        synchronize(device)
+        members = [
+            (seed, method)
+            for stack, trained in zip(stacks, methods, strict=True)
+            for seed, method in zip(stack, trained, strict=True)
+            if seed is not None
+        ]
+        seconds = (earlier + time.perf_counter() - begin) / len(members)
+        for seed, method in members:
+            costs = Costs(
+                seconds=seconds,
+                prepare_seconds=min(prepare_seconds[seed], seconds),
+                steps=method.steps_done,
+                examples_read=method.data.examples_read,
+                operations=operations,
+                peak_memory=peak_memory(device),
+                trained_at_once=len(stacks[0]),
+                device=device_name(device),
+            )
+            finished(seed, method, costs)
+        for place in kept:
+            if place is not None:
+                place.remove()
 
 
 def _train_side_by_side(
@@ -216,7 +225,7 @@ def _train_side_by_side(
     def train(number: int) -> float:
         return train_stacked(methods[number], seeds[number], settings.autocast, stop, kept[number])
 
-    with stopping.at_steps(), ThreadPoolExecutor(len(methods)) as pool:
+    with ThreadPoolExecutor(len(methods)) as pool:
         running = [pool.submit(train, number) for number in range(len(methods))]
         try:
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
