@@ -1,6 +1,7 @@
 """Loggers: what a dashboard would show, read back from offline files; nothing private in them."""
 
 import csv
+import errno
 import re
 import socket
 import time
@@ -189,6 +190,17 @@ def test_csv_has_every_step(tmp_path):
     [file] = tmp_path.glob("runs/*/*/*/metrics.csv")
     shown = {row["metric"]: row["value"] for row in csv.DictReader(file.open())}
     assert float(shown["accuracy/test"]) == result["metrics"]["accuracy/test"]
+
+
+def test_csv_on_a_full_disk_is_one_line_and_loses_no_run(tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("unlearn.tracking.csv._write", full)
+    asked = ("method=finetune", "seeds=3", "at_once=3", "logger=csv")
+    result = unlearn(compose_job(*QUICK, *asked, home=tmp_path))
+    assert result["ran"] == len(list(tmp_path.glob("runs/*/*/*/record.json"))) == 3
+    assert caplog.text.count("No space left on device") == 1
 
 
 def test_none_writes_nothing(tmp_path):
