@@ -136,7 +136,7 @@ def test_two_sweeps_share_references_and_train_them_once(cluster, home, tmp_path
 
 def test_a_training_that_runs_out_of_time_goes_on_to_the_same_bits(cluster, home, tmp_path):
     """One undisturbed run here, and one that gets the notice SLURM gives before a limit."""
-    long = ("method=finetune", "method.epochs=1500", "seed=9")
+    long = ("method=finetune", "method.epochs=800", "seed=9")
     checkpoints = "trainer.checkpoint_minutes=0.005"
     alone = [sys.executable, str(ROOT / "unlearn.py"), *QUICK, *long, "logger=none", checkpoints]
     alone.append(f"paths.runs={tmp_path}")
