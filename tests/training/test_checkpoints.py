@@ -234,7 +234,9 @@ def test_watching_is_no_cost_of_any_start() -> None:
     assert -2000 < seconds() < -1500
 
 
-def test_short_trainings_keep_nothing_and_no_pickle_is_written(tmp_path: Path) -> None:
+def test_short_trainings_keep_nothing_and_no_pickle_is_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     problem = bank_problem()
 
     def train(minutes: float, description: Any, *kill: Kill) -> UnlearningMethod:
@@ -258,7 +260,7 @@ def test_short_trainings_keep_nothing_and_no_pickle_is_written(tmp_path: Path) -
     assert mine.load() is not None
     [file] = tmp_path.glob(".checkpoints/*/*/state.safetensors")
     file.write_bytes(file.read_bytes()[:-1])
-    assert mine.load() is None
+    assert mine.load() is None and "a damaged checkpoint is left out" in caplog.text
     train(0.0, {"recipe": 1})
     mine.remove()
     assert mine.load() is None and not list(tmp_path.glob(".checkpoints/*"))

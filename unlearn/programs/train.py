@@ -39,6 +39,8 @@ def train(job: Job) -> dict[str, Any]:
         f"trained now, {len(seeds) - len(trained)} were there; "
         f"{references.seconds(plan.role, seeds):.2f} s a model"
     )
+    if trained and plan.folder.is_dir():
+        say(f"what was logged of them: {plan.folder}")
     return {"role": plan.role, "seeds": list(seeds), "trained": trained, "ran": len(trained)}
 
 

@@ -1,5 +1,6 @@
 """Checkpoints of trainings that did not reach their end, beside what the store holds."""
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from unlearn.storage.store import Store
 from unlearn.training.checkpoints import Kept
 from unlearn.training.fit import device_name
 from unlearn.training.trainer import TrainerSettings
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2  # of what is kept; others are not found
 
@@ -56,8 +59,8 @@ class CheckpointFolder:
             folder = self.folder / str(number)
             try:
                 return read_tensors(folder, "state"), read_document(folder, "state")
-            except DamagedEntry:
-                continue
+            except DamagedEntry as error:
+                log.warning("a damaged checkpoint is left out: %s (%s)", folder, error)
         return None
 
     def save(self, kept: Kept) -> None:
