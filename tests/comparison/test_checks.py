@@ -12,6 +12,7 @@ from unlearn.comparison.checks import (
     LARGER,
     OUTSIDE,
     SCALED_DOWN,
+    STARTS,
     against_published,
     run_rows,
 )
@@ -64,6 +65,15 @@ def test_numbers_of_populations_compare_at_one_number_of_models(models, n, verdi
     assert check.verdict == verdict
     if models not in (None, n):
         assert check.why == f"{n} models of each kind, published with {models}"
+
+
+@pytest.mark.parametrize(("starts", "verdict"), [("each", STARTS), ("one", INSIDE)])
+def test_runs_of_one_original_are_not_held_against_runs_of_their_own(starts, verdict):
+    asked = preset(published("a", 2.0))
+    asked = replace(asked, published=replace(asked.published, starts="one"))
+    made = replace(row("a", 2.0), starts=starts)
+    [check] = against_published(asked, [made], QUANTITIES).checks
+    assert check.verdict == verdict
 
 
 def test_another_definition_of_the_number_gives_no_verdict():

@@ -109,6 +109,20 @@ def test_one_line_says_what_differs(home, capsys):
     assert "Published by" not in printed and "inside" not in printed
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("original_seed=seed", "every run starts from an original of its own"),
+        ("outputs.retain_examples=10", "outputs.retain_examples is 10"),
+        ("published.rows.0.tolerance=9", "published is not what the preset says"),
+    ],
+)
+def test_what_makes_numbers_others_makes_another_preset(word, said, home):
+    job = job_of(home, "method=finetune", word, starts="one")
+    found = preset_of(job, typed(job.values, UnlearnOptions), "finetune")
+    assert found is not None and any(said in line for line in found.differs)
+
+
 def test_other_values_of_the_method_are_not_compared(home, capsys):
     unlearn(job_of(home, "method=finetune", "method.lr=0.5", "seed=4"))
     printed = " ".join(capsys.readouterr().out.split())

@@ -145,12 +145,12 @@ def _differences(job: Job, plain: Job) -> list[str]:
         {key: stated.values["references"][key] for key in GIVEN} for stated in (job, plain)
     )
     found += differences(mine, theirs, "references")
-    found += differences(
-        job.values["outputs"], plain.values["outputs"], "outputs"
-    )  # what is kept of the retain set decides its accuracy
+    # What is kept of the retain set decides its accuracy.
+    found += differences(job.values["outputs"], plain.values["outputs"], "outputs")
     if job.values["published"] != plain.values["published"]:
         found.append("published is not what the preset says")
-    if job.values["published"]["starts"] == "one" and job.values.get("original_seed") == "seed":
+    one = plain.values["published"].get("starts") == "one"
+    if one and job.values.get("original_seed") == "seed":
         found.append("every run starts from an original of its own, those of the study from one")
     if job.values.get("control"):
         found.append("control is true, the preset's false")
