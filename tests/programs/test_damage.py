@@ -45,7 +45,8 @@ def compared(home: Path, caplog, capfd, *words: str) -> tuple[dict, list[str]]:
     caplog.clear()
     capfd.readouterr()
     result = evaluate(compose_job(*COMPARE, *words, program="evaluate", home=home))
-    told = [*caplog.messages, *capfd.readouterr().err.splitlines()]
+    # Where a program has set up logging before, a line is on the terminal and in the log.
+    told = dict.fromkeys([*caplog.messages, *capfd.readouterr().err.splitlines()])
     return result, [line for line in told if "is damaged" in line]
 
 
